@@ -1,0 +1,298 @@
+//! Admission: what a pod gets when it is created. Pure: review, configuration and book in, patch out.
+//!
+//! The review is read as a lean borrowed view of the raw JSON, and the patch operations are written by
+//! hand onto that JSON, so a field that this build does not know is never touched.
+
+mod mount;
+mod view;
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::peers::{Book, INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
+
+pub use mount::NoMount;
+use mount::{Mount, mount};
+use view::{Container, Pod, Request, Review};
+
+/// What is decided on, beside the request itself.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The namespace that this Torch serves.
+    pub namespace: &'a str,
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// What is known.
+    pub book: &'a Book,
+}
+
+/// Why a pod was admitted unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unchanged {
+    /// It is not the creation of a pod.
+    NotAPodCreation,
+    /// Another namespace's pod: the webhook is registered too widely.
+    OtherNamespace,
+    /// The configuration does not name it.
+    NotConfigured,
+    /// The kubelet's image of a static pod cannot be changed.
+    MirrorPod,
+    /// It has the annotation `torch.celestia.org/inject: "false"`.
+    OptedOut,
+    /// It has no container of the configured name.
+    UnknownContainer,
+    /// Its author, or an earlier pass, has set the variable.
+    AlreadySet,
+    /// The address of none of its peers is known.
+    NothingKnown,
+    /// The value is longer than an environment variable can be.
+    ValueTooLong,
+    /// The review could not be read.
+    Unreadable,
+}
+
+impl Unchanged {
+    /// Its value of the metric label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotAPodCreation => "not_a_pod_creation",
+            Self::OtherNamespace => "other_namespace",
+            Self::NotConfigured => "not_configured",
+            Self::MirrorPod => "mirror_pod",
+            Self::OptedOut => "opted_out",
+            Self::UnknownContainer => "unknown_container",
+            Self::AlreadySet => "already_set",
+            Self::NothingKnown => "nothing_known",
+            Self::ValueTooLong => "value_too_long",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What is done with a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// It is admitted as it is.
+    Unchanged(Unchanged),
+    /// It gets the variable and, unless it says why not, the mount.
+    Injected {
+        /// RFC 6902 operations on the pod.
+        patch: Vec<Operation>,
+        /// Why no mount was added, where none was.
+        no_mount: Option<NoMount>,
+    },
+}
+
+impl Decision {
+    /// Its value of the metric label `reason`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unchanged(why) => why.label(),
+            Self::Injected { no_mount: None, .. } => "injected_with_mount",
+            Self::Injected {
+                no_mount: Some(why), ..
+            } => why.label(),
+        }
+    }
+}
+
+/// An `add` of RFC 6902, the only operation that Torch needs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Operation {
+    op: &'static str,
+    path: String,
+    value: Value,
+}
+
+/// The answer to one review.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    /// What was decided, for the metrics.
+    pub decision: Decision,
+    /// The `AdmissionReview` to send.
+    pub body: Vec<u8>,
+}
+
+/// The body is not an AdmissionReview, so there is nobody to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not an AdmissionReview with a request and its uid: {0}")]
+pub struct NotAReview(serde_json::Error);
+
+/// Answers a review: always allowed, perhaps with a patch.
+///
+/// # Errors
+/// Only where there is no `request.uid` to answer to.
+pub fn review(body: &[u8], input: Input<'_>) -> Result<Answer, NotAReview> {
+    match serde_json::from_slice::<Review<'_>>(body) {
+        Ok(Review { request }) => Ok(answer(&request.uid, decide(&request, input))),
+        Err(_) => {
+            let view::Addressed { request } = serde_json::from_slice(body).map_err(NotAReview)?;
+            Ok(answer(&request.uid, Decision::Unchanged(Unchanged::Unreadable)))
+        }
+    }
+}
+
+fn decide(request: &Request<'_>, input: Input<'_>) -> Decision {
+    match changes(request, input) {
+        Ok(injected) => injected,
+        Err(why) => Decision::Unchanged(why),
+    }
+}
+
+fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchanged> {
+    let pod = request.created_pod().ok_or(Unchanged::NotAPodCreation)?;
+    if request.namespace != input.namespace {
+        return Err(Unchanged::OtherNamespace);
+    }
+    let name = pod.metadata.name.as_deref().unwrap_or(&request.name);
+    let who = Who {
+        pod: name,
+        workload: workload_of(pod),
+    };
+    let settings = input.config.settings(who).ok_or(Unchanged::NotConfigured)?;
+    if pod.metadata.annotation("kubernetes.io/config.mirror").is_some() {
+        return Err(Unchanged::MirrorPod);
+    }
+    if pod.metadata.annotation(INJECT) == Some("false") {
+        return Err(Unchanged::OptedOut);
+    }
+    let (at, container) = pod
+        .spec
+        .find(&settings.container_name)
+        .ok_or(Unchanged::UnknownContainer)?;
+    if container.env.iter().flatten().any(|v| v.name == TRUSTED_PEERS) {
+        return Err(Unchanged::AlreadySet);
+    }
+    let value = join(&input.config.trusted_peers(input.book, who));
+    if value.is_empty() {
+        return Err(Unchanged::NothingKnown);
+    }
+    if TRUSTED_PEERS.len() + value.len() + 2 > MAX_VARIABLE {
+        return Err(Unchanged::ValueTooLong);
+    }
+    let mount = mount(settings, &pod.spec, container);
+    let patch = patch(pod, &at, container, &value, mount.as_ref().ok());
+    Ok(Decision::Injected {
+        patch,
+        no_mount: mount.err(),
+    })
+}
+
+fn workload_of<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
+    let owner = pod
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|o| o.controller == Some(true))?;
+    Some(workload(
+        &owner.kind,
+        &owner.name,
+        pod.metadata.label("pod-template-hash"),
+    ))
+}
+
+fn patch(
+    pod: &Pod<'_>,
+    at: &str,
+    container: &Container<'_>,
+    value: &str,
+    mount: Option<&Mount<'_>>,
+) -> Vec<Operation> {
+    let variable = json!({"name": TRUSTED_PEERS, "value": value});
+    let mut patch = vec![append(&format!("{at}/env"), container.env.is_some(), variable)];
+    if let Some(mount) = mount {
+        if let Some(volume) = mount.volume() {
+            patch.push(append("/spec/volumes", pod.spec.volumes.is_some(), volume));
+        }
+        let mounts = format!("{at}/volumeMounts");
+        patch.push(append(
+            &mounts,
+            container.volume_mounts.is_some(),
+            mount.volume_mount(),
+        ));
+    }
+    let done = if mount.is_some() {
+        "TRUSTED_PEERS, volumeMount"
+    } else {
+        TRUSTED_PEERS
+    };
+    patch.push(annotate(pod, done));
+    patch
+}
+
+/// Appends to a list that may not be there yet.
+fn append(list: &str, there: bool, value: Value) -> Operation {
+    let (path, value) = if there {
+        (format!("{list}/-"), value)
+    } else {
+        (list.into(), json!([value]))
+    };
+    Operation {
+        op: "add",
+        path,
+        value,
+    }
+}
+
+fn annotate(pod: &Pod<'_>, done: &str) -> Operation {
+    let there = pod.metadata.annotations.is_some();
+    let (path, value) = if there {
+        (
+            format!("/metadata/annotations/{}", INJECTED.replace('/', "~1")),
+            json!(done),
+        )
+    } else {
+        ("/metadata/annotations".into(), json!({INJECTED: done}))
+    };
+    Operation {
+        op: "add",
+        path,
+        value,
+    }
+}
+
+/// The `AdmissionReview` as the API documents it: the patch in base64.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Cow<'static, str>>,
+}
+
+fn answer(uid: &str, decision: Decision) -> Answer {
+    let mut response = Response {
+        uid,
+        allowed: true,
+        patch_type: None,
+        patch: None,
+        warnings: vec![],
+    };
+    if let Decision::Injected { patch, no_mount } = &decision {
+        response.patch_type = Some("JSONPatch");
+        response.patch = Some(BASE64.encode(json!(patch).to_string()));
+        response
+            .warnings
+            .extend(no_mount.and_then(NoMount::warning).map(Cow::Borrowed));
+    }
+    let review =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+    Answer {
+        decision,
+        body: review.to_string().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Where the file `TRUSTED_PEERS` is kept: the volume mount that a pod gets, or why it gets none.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::view::{Claim, Container, Spec, Volume};
+use crate::config::{Settings, VolumeSource};
+
+/// The name of a volume that Torch adds to a pod.
+const ADDED: &str = "torch-trusted-peers";
+
+/// The directory on a claim that is not told another one.
+const SUB_PATH: &str = "torch";
+
+/// A mount to add.
+pub(super) struct Mount<'a> {
+    volume: Cow<'a, str>,
+    /// The claim of a volume to add first.
+    claim: Option<&'a str>,
+    path: &'a str,
+    sub_path: &'a str,
+}
+
+impl Mount<'_> {
+    pub fn volume(&self) -> Option<Value> {
+        let claim = self.claim?;
+        Some(json!({"name": self.volume, "persistentVolumeClaim": {"claimName": claim}}))
+    }
+
+    pub fn volume_mount(&self) -> Value {
+        json!({"name": self.volume, "mountPath": self.path, "subPath": self.sub_path})
+    }
+}
+
+/// Why a pod gets the variable without the mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoMount {
+    /// The directory is on a persistent volume as it is.
+    AlreadyPersistent,
+    /// Something else is mounted at that very path.
+    Occupied,
+    /// The pod has no PersistentVolumeClaim, and the configuration names none.
+    NoClaim,
+    /// The pod has several, and the configuration does not say which.
+    SeveralClaims,
+    /// The pod has no volume of the configured name.
+    UnknownVolume,
+    /// The claim is mounted read-only.
+    ReadOnly,
+    /// Programs write to that directory, and nothing says that they still could.
+    MightNotBeWritable,
+}
+
+impl NoMount {
+    /// Its value of the metric label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::AlreadyPersistent => "injected_already_persistent",
+            Self::Occupied => "injected_mount_path_occupied",
+            Self::NoClaim => "injected_no_claim",
+            Self::SeveralClaims => "injected_several_claims",
+            Self::UnknownVolume => "injected_unknown_volume",
+            Self::ReadOnly => "injected_volume_read_only",
+            Self::MightNotBeWritable => "injected_might_not_be_writable",
+        }
+    }
+
+    /// What to do about it, in at most 120 characters, as Kubernetes asks of warnings.
+    pub fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyPersistent | Self::NoClaim => None,
+            Self::Occupied => Some(
+                "torch: TRUSTED_PEERS set; file not kept: a volume is mounted there. Set another trustedPeersPath",
+            ),
+            Self::SeveralClaims => {
+                Some("torch: TRUSTED_PEERS set; file not kept: several claims. Set volume.claimName")
+            }
+            Self::UnknownVolume => {
+                Some("torch: TRUSTED_PEERS set; file not kept: the pod has no volume called volume.name")
+            }
+            Self::ReadOnly => {
+                Some("torch: TRUSTED_PEERS set; file not kept: the claim is read-only. Set volume.claimName")
+            }
+            Self::MightNotBeWritable => Some(
+                "torch: TRUSTED_PEERS set; file not kept: set the pod's fsGroup, or volume in Torch's configuration",
+            ),
+        }
+    }
+}
+
+/// Decides on the mount for the file's directory.
+pub(super) fn mount<'a>(
+    settings: &'a Settings,
+    spec: &'a Spec<'_>,
+    container: &'a Container<'_>,
+) -> Result<Mount<'a>, NoMount> {
+    let path = settings.trusted_peers_path.as_str();
+    there_already(path, spec, container)?;
+    let (volume, claim) = match settings.volume.as_ref().map(|v| &v.source) {
+        Some(VolumeSource::ClaimName(claim)) => by_claim(claim, spec)?,
+        Some(VolumeSource::Name(name)) => (by_name(name, spec)?, None),
+        None => (the_only_claim(spec)?, None),
+    };
+    if settings.volume.is_none() && is_needed_writable(path, container) && !stays_writable(spec, container) {
+        return Err(NoMount::MightNotBeWritable);
+    }
+    let sub_path = settings.volume.as_ref().map_or(SUB_PATH, |v| &v.sub_path);
+    Ok(Mount {
+        volume: Cow::Borrowed(volume),
+        claim,
+        path,
+        sub_path,
+    })
+}
+
+/// What is mounted at the path, or nearest above it.
+fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Result<(), NoMount> {
+    let mounts = container.volume_mounts.iter().flatten();
+    let above = mounts.filter(|m| is_at_or_below(path, trim(&m.mount_path)));
+    let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
+        return Ok(());
+    };
+    if spec
+        .volumes
+        .iter()
+        .flatten()
+        .any(|v| v.name == nearest.name && v.persistent_volume_claim.is_some())
+    {
+        return Err(NoMount::AlreadyPersistent);
+    }
+    if trim(&nearest.mount_path) == path {
+        Err(NoMount::Occupied)
+    } else {
+        Ok(())
+    }
+}
+
+fn trim(path: &str) -> &str {
+    path.trim_end_matches('/')
+}
+
+fn is_at_or_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&'a str>), NoMount> {
+    if let Some((volume, found)) = claims(spec).find(|(_, c)| c.claim_name == claim) {
+        return writable(volume, found).map(|name| (name, None));
+    }
+    let taken = spec.volumes.iter().flatten().any(|v| v.name == ADDED);
+    if taken {
+        Err(NoMount::UnknownVolume)
+    } else {
+        Ok((ADDED, Some(claim)))
+    }
+}
+
+fn by_name<'a>(name: &str, spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
+    let volume = spec
+        .volumes
+        .iter()
+        .flatten()
+        .find(|v| v.name == name)
+        .ok_or(NoMount::UnknownVolume)?;
+    match &volume.persistent_volume_claim {
+        Some(claim) => writable(volume, claim),
+        None => Ok(&volume.name),
+    }
+}
+
+fn the_only_claim<'a>(spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
+    let mut claims = claims(spec);
+    let (volume, claim) = claims.next().ok_or(NoMount::NoClaim)?;
+    if claims.next().is_some() {
+        return Err(NoMount::SeveralClaims);
+    }
+    writable(volume, claim)
+}
+
+fn claims<'a>(spec: &'a Spec<'_>) -> impl Iterator<Item = (&'a Volume<'a>, &'a Claim<'a>)> {
+    let volumes = spec.volumes.iter().flatten();
+    volumes.filter_map(|v| Some((v, v.persistent_volume_claim.as_ref()?)))
+}
+
+fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, NoMount> {
+    if claim.read_only {
+        Err(NoMount::ReadOnly)
+    } else {
+        Ok(&volume.name)
+    }
+}
+
+/// Whether programs expect to write to this very directory: the ones that every Unix has for it, and
+/// homes.
+fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
+    let home_of_spec = container.env.iter().flatten().find(|v| v.name == "HOME");
+    let home = home_of_spec.and_then(|v| v.value.as_deref()).map(trim);
+    matches!(
+        path,
+        "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root"
+    ) || path
+        .strip_prefix("/home/")
+        .is_some_and(|rest| !rest.contains('/'))
+        || home == Some(path)
+}
+
+/// Whether the container can for certain write to a directory that the kubelet makes as root: the
+/// kubelet gives it to the pod's `fsGroup`, and root needs no leave.
+fn stays_writable(spec: &Spec<'_>, container: &Container<'_>) -> bool {
+    let of_pod = spec.security_context.as_ref();
+    let of_container = container.security_context.as_ref().and_then(|c| c.run_as_user);
+    let user = of_container.or_else(|| of_pod.and_then(|c| c.run_as_user));
+    of_pod.is_some_and(|c| c.fs_group.is_some()) || user == Some(0)
+}

@@ -1,0 +1,189 @@
+//! The parts of an AdmissionReview that the decision rests on, borrowed from its bytes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+type Text<'a> = Cow<'a, str>;
+type Map<'a> = HashMap<Text<'a>, Text<'a>>;
+
+#[derive(Deserialize)]
+pub(super) struct Review<'a> {
+    #[serde(borrow)]
+    pub request: Request<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Request<'a> {
+    #[serde(borrow)]
+    pub uid: Text<'a>,
+    #[serde(borrow)]
+    pub kind: Kind<'a>,
+    #[serde(borrow)]
+    pub operation: Text<'a>,
+    /// Empty for a pod that is yet to be given a name.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    #[serde(borrow, default)]
+    pub namespace: Text<'a>,
+    #[serde(borrow)]
+    object: Option<Pod<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// The pod whose creation this asks about.
+    pub fn created_pod(&self) -> Option<&Pod<'a>> {
+        let is_pod = self.kind.group.is_empty() && self.kind.version == "v1" && self.kind.kind == "Pod";
+        self.object
+            .as_ref()
+            .filter(|_| is_pod && self.operation == "CREATE")
+    }
+}
+
+/// As little of a review as lets it be answered.
+#[derive(Deserialize)]
+pub(super) struct Addressed<'a> {
+    #[serde(borrow)]
+    pub request: Uid<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Uid<'a> {
+    #[serde(borrow)]
+    pub uid: Text<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Kind<'a> {
+    #[serde(borrow, default)]
+    group: Text<'a>,
+    #[serde(borrow)]
+    version: Text<'a>,
+    #[serde(borrow)]
+    kind: Text<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pod<'a> {
+    #[serde(borrow, default)]
+    pub metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    pub spec: Spec<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata<'a> {
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    labels: Option<Map<'a>>,
+    #[serde(borrow)]
+    pub annotations: Option<Map<'a>>,
+    #[serde(borrow)]
+    pub owner_references: Option<Vec<OwnerReference<'a>>>,
+}
+
+impl Metadata<'_> {
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(AsRef::as_ref)
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(key).map(AsRef::as_ref)
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct OwnerReference<'a> {
+    #[serde(borrow)]
+    pub kind: Text<'a>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    pub controller: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec<'a> {
+    #[serde(borrow)]
+    containers: Option<Vec<Container<'a>>>,
+    #[serde(borrow)]
+    init_containers: Option<Vec<Container<'a>>>,
+    #[serde(borrow)]
+    pub volumes: Option<Vec<Volume<'a>>>,
+    pub security_context: Option<SecurityContext>,
+}
+
+impl<'a> Spec<'a> {
+    /// The container of that name and its JSON pointer. An init container counts where it is a
+    /// sidecar, that is, runs as long as the pod does.
+    pub fn find(&self, name: &str) -> Option<(String, &Container<'a>)> {
+        let in_list =
+            |list: &'_ Option<Vec<Container<'a>>>| list.as_ref()?.iter().position(|c| c.name == name);
+        if let Some(i) = in_list(&self.containers) {
+            return Some((format!("/spec/containers/{i}"), &self.containers.as_ref()?[i]));
+        }
+        let i = in_list(&self.init_containers)?;
+        let sidecar = &self.init_containers.as_ref()?[i];
+        (sidecar.restart_policy.as_deref() == Some("Always"))
+            .then(|| (format!("/spec/initContainers/{i}"), sidecar))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub env: Option<Vec<Variable<'a>>>,
+    #[serde(borrow)]
+    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    pub security_context: Option<SecurityContext>,
+    #[serde(borrow)]
+    restart_policy: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Variable<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub value: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VolumeMount<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub mount_path: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Volume<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub persistent_volume_claim: Option<Claim<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Claim<'a> {
+    #[serde(borrow)]
+    pub claim_name: Text<'a>,
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecurityContext {
+    pub run_as_user: Option<i64>,
+    pub fs_group: Option<i64>,
+}

@@ -1,0 +1,143 @@
+//! The only place that talks to the Kubernetes API.
+//!
+//! Every call has a deadline, since the client has none of its own, and says in its error which act
+//! failed and on what.
+
+mod book;
+mod exec;
+mod own;
+mod pods;
+mod watch;
+
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+pub use book::BookStore;
+pub use exec::{ExecError, Output};
+pub use own::{Ca, Registration, Stored};
+pub use pods::Evicted;
+pub use watch::Change;
+
+/// How long a call may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest silence on a connection: above the API server's own limit for a watch.
+const SILENCE: Duration = Duration::from_secs(330);
+
+/// The name by which Torch is known to the API server.
+const AGENT: &str = concat!("torch/", env!("CARGO_PKG_VERSION"));
+
+/// The namespace that Torch serves.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+}
+
+/// A call to the API server that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no usable configuration of the client.
+    #[error("cannot tell how to reach the API server: {0}")]
+    Client(Box<kube::Error>),
+    /// Neither the environment of a pod nor a kubeconfig says how.
+    #[error("cannot tell how to reach the API server: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// It was refused, or the connection failed.
+    #[error("cannot {act}: {source}")]
+    Api {
+        /// What was to be done, and on what.
+        act: String,
+        /// Why it was not.
+        source: Box<kube::Error>,
+    },
+    /// It took too long.
+    #[error("cannot {act}: no answer within {} s", DEADLINE.as_secs())]
+    Deadline {
+        /// What was to be done, and on what.
+        act: String,
+    },
+}
+
+impl Error {
+    /// The HTTP status that the API server answered with.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Does `act` within the deadline.
+async fn call<T>(
+    act: impl FnOnce() -> String,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(source)) => Err(Error::Api {
+            act: act(),
+            source: Box::new(source),
+        }),
+        Err(_) => Err(Error::Deadline { act: act() }),
+    }
+}
+
+/// Makes a missing object an ordinary answer.
+fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Cluster {
+    /// Connects as the pod that this runs in, or else by the kubeconfig. Without a namespace it is the
+    /// one that these name.
+    ///
+    /// # Errors
+    /// Where neither tells how.
+    pub async fn connect(namespace: Option<String>) -> Result<Self, Error> {
+        let mut config = kube::Config::infer().await?;
+        config.read_timeout = Some(SILENCE);
+        // A 429 means that a budget forbids an eviction: it is not to be hidden behind retries.
+        config.default_retry = false;
+        config
+            .headers
+            .push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
+        Ok(Self { client, namespace })
+    }
+
+    /// The namespace's name.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Reads one entry of a Secret.
+    ///
+    /// # Errors
+    /// Where the call fails; `None` where there is no such Secret or entry.
+    pub async fn secret(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let api: Api<Secret> = self.api();
+        let secret = found(call(|| format!("get secret {name}"), api.get(name)).await)?;
+        Ok(secret.and_then(|s| s.data?.remove(key)).map(|bytes| bytes.0))
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}

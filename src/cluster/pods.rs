@@ -1,0 +1,162 @@
+//! Pods: reading them into Torch's words, their logs, their eviction.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::api::LogParams;
+use serde_json::json;
+
+use super::{Cluster, Error, call};
+use crate::peers::{Container, INJECT, Owner, Pod, TRUSTED_PEERS};
+
+/// What came of an eviction.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Evicted {
+    /// The pod is on its way.
+    Done,
+    /// That pod is no longer there.
+    Gone,
+    /// It is refused for now, with what the API server said: a PodDisruptionBudget in most cases.
+    Refused(String),
+}
+
+impl Cluster {
+    /// Evicts the pod, if it is still the one of that UID.
+    ///
+    /// # Errors
+    /// Where the call fails for another reason than those of [`Evicted`].
+    pub async fn evict(&self, pod: &str, uid: &str) -> Result<Evicted, Error> {
+        let act = || format!("create pods/eviction of {pod}");
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", self.namespace);
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let request = http::Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.to_string().into_bytes())
+            .expect("a path of names makes a request");
+        match call(act, self.client.request::<Status>(request)).await {
+            Ok(_) => Ok(Evicted::Done),
+            Err(error) => match error.status() {
+                Some(404 | 409) => Ok(Evicted::Gone),
+                Some(429) => Ok(Evicted::Refused(message(&error))),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The first `limit` bytes of the log of a container.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn log(&self, pod: &str, container: &str, limit: i64) -> Result<String, Error> {
+        let params = LogParams {
+            container: Some(container.into()),
+            limit_bytes: Some(limit),
+            ..LogParams::default()
+        };
+        call(
+            || format!("get pods/log of {pod}"),
+            self.api::<core::Pod>().logs(pod, &params),
+        )
+        .await
+    }
+}
+
+fn message(error: &Error) -> String {
+    match error {
+        Error::Api { source, .. } => match &**source {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Reads what Torch needs of a pod; `None` for one without a name.
+pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
+    let meta = &pod.metadata;
+    let owner = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|o| o.controller == Some(true));
+    let owner = owner.map(|o| Owner {
+        kind: o.kind.clone(),
+        name: o.name.clone(),
+    });
+    let hash = meta
+        .labels
+        .as_ref()
+        .and_then(|l| l.get("pod-template-hash"))
+        .map(String::as_str);
+    let status = pod.status.as_ref();
+    let opted_out = meta
+        .annotations
+        .as_ref()
+        .and_then(|a| a.get(INJECT))
+        .is_some_and(|v| v == "false");
+    Some(Pod {
+        name: meta.name.clone()?,
+        uid: meta.uid.clone().unwrap_or_default(),
+        workload: owner.as_ref().map(|o| o.workload(hash).to_owned()),
+        owner,
+        phase: status
+            .and_then(|s| s.phase.clone())
+            .unwrap_or_else(|| "Pending".into()),
+        ip: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()),
+        subdomain: pod.spec.as_ref().and_then(|s| s.subdomain.clone()),
+        created: meta
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        deleting: meta.deletion_timestamp.is_some(),
+        ready: status.is_some_and(is_ready),
+        opted_out,
+        containers: containers(pod),
+    })
+}
+
+fn is_ready(status: &core::PodStatus) -> bool {
+    status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+fn containers(pod: &core::Pod) -> Vec<Container> {
+    let statuses: HashMap<&str, &core::ContainerStatus> = pod
+        .status
+        .iter()
+        .flat_map(|s| {
+            s.container_statuses
+                .iter()
+                .chain(&s.init_container_statuses)
+                .flatten()
+        })
+        .map(|s| (s.name.as_str(), s))
+        .collect();
+    let spec = pod
+        .spec
+        .iter()
+        .flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
+    spec.map(|c| container(c, statuses.get(c.name.as_str()).copied()))
+        .collect()
+}
+
+fn container(spec: &core::Container, status: Option<&core::ContainerStatus>) -> Container {
+    let variable = spec.env.iter().flatten().find(|v| v.name == TRUSTED_PEERS);
+    let running = status.and_then(|s| s.state.as_ref()?.running.as_ref());
+    Container {
+        name: spec.name.clone(),
+        variable: variable.map(|v| v.value.clone().unwrap_or_default()),
+        id: status.and_then(|s| s.container_id.clone()),
+        running: running.map(|r| r.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)),
+        restarts: status.map_or(0, |s| s.restart_count.try_into().unwrap_or(0)),
+    }
+}

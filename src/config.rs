@@ -1,0 +1,219 @@
+//! The configuration: which nodes trust each other, and how to treat them.
+//!
+//! [`parse`] reads the file strictly and resolves it: every peer of the result carries its settings
+//! in full, whether they were written at the peer, the group or the file.
+
+mod file;
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::peers::{Address, Book, Pod, Who};
+
+pub use file::{Problem, Problems, parse};
+
+/// The largest configuration file taken, in bytes.
+pub const MAX_FILE: usize = 4 * 1024 * 1024;
+
+/// The port of libp2p in a celestia-node.
+pub const P2P_PORT: u16 = 2121;
+
+/// The port of JSON-RPC in a celestia-node.
+pub const RPC_PORT: u16 = 26658;
+
+/// A configuration without faults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Config {
+    /// The groups, in the order of the file.
+    #[serde(rename = "mutualPeers")]
+    pub groups: Vec<Group>,
+    /// `nodeName` → where it stands: (group, place in it), in the order of the file.
+    #[serde(skip)]
+    places: HashMap<String, Vec<(usize, usize)>>,
+}
+
+/// Nodes of which each trusts every other.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// Its name: as written, else `group-<n>`, counted from 1.
+    pub name: String,
+    /// Its members.
+    pub peers: Vec<Peer>,
+}
+
+/// A member of a group: a pod, or all pods of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// A pod's name, or that of the StatefulSet or Deployment that owns it.
+    pub node_name: String,
+    /// How to treat it.
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+/// How a node is treated.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// The container in which the node runs.
+    pub container_name: String,
+    /// The directory of the file `TRUSTED_PEERS` in that container.
+    pub trusted_peers_path: String,
+    /// The host of its address; `{pod}` in it stands for the pod's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its TCP port for libp2p.
+    pub port: u16,
+    /// The volume that keeps the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+    /// How to learn its peer id: one after the other, until one succeeds.
+    pub probe: Vec<Probe>,
+    /// Whether its own address stands in its own list.
+    pub include_self: bool,
+    /// When it is restarted.
+    pub restart: RestartPolicy,
+}
+
+/// The volume on which the file is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// Which one.
+    #[serde(flatten)]
+    pub source: VolumeSource,
+    /// The directory on it.
+    pub sub_path: String,
+}
+
+/// Which volume.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeSource {
+    /// A PersistentVolumeClaim; its volume is added to the pod where it has none of it.
+    ClaimName(String),
+    /// A volume that the pod has.
+    Name(String),
+}
+
+/// A way to learn a node's peer id.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Probe {
+    /// Connect to the p2p port: the node proves its id in the Noise handshake.
+    Dial,
+    /// Run a command in the container and read what it prints.
+    Exec(Vec<String>),
+    /// Read the container's log.
+    Log,
+    /// Ask the node's JSON-RPC for `p2p.Info`.
+    Rpc {
+        /// Its port.
+        port: u16,
+        /// Where the token is, if it needs one.
+        #[serde(rename = "tokenSecret", skip_serializing_if = "Option::is_none")]
+        token: Option<SecretKey>,
+    },
+    /// Nothing to learn: the address is this.
+    Address(Address),
+}
+
+/// An entry of a Secret in Torch's namespace.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecretKey {
+    /// The Secret's name.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+}
+
+/// When a node is restarted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RestartPolicy {
+    /// It runs without the variable.
+    pub early: bool,
+    /// Its variable lacks a peer that is known by now.
+    pub partial: bool,
+    /// Its variable holds an address that is no longer right.
+    pub changed: bool,
+    /// How long to wait, after the last address was learned, for a group that is not complete.
+    #[serde(serialize_with = "file::duration")]
+    pub settle: SignedDuration,
+}
+
+impl Config {
+    fn new(groups: Vec<Group>) -> Self {
+        let mut places: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+        for (g, group) in groups.iter().enumerate() {
+            for (p, peer) in group.peers.iter().enumerate() {
+                places.entry(peer.node_name.clone()).or_default().push((g, p));
+            }
+        }
+        Self { groups, places }
+    }
+
+    /// How a pod is treated, if the configuration names it. An entry of the pod's own name comes
+    /// before one of its workload.
+    pub fn settings(&self, who: Who<'_>) -> Option<&Settings> {
+        let &(group, place) = self.places_of(who).next()?;
+        Some(&self.groups[group].peers[place].settings)
+    }
+
+    /// The groups of a pod, in the order of the file, each once.
+    pub fn groups_of(&self, who: Who<'_>) -> Vec<usize> {
+        let mut groups: Vec<usize> = self.places_of(who).map(|&(group, _)| group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// Where a pod stands in the file, for the order of restarts.
+    pub fn place(&self, who: Who<'_>) -> Option<(usize, usize)> {
+        self.places_of(who).min().copied()
+    }
+
+    fn places_of<'a>(&'a self, who: Who<'a>) -> impl Iterator<Item = &'a (usize, usize)> {
+        let of = |name: &str| self.places.get(name).map_or(&[][..], Vec::as_slice);
+        of(who.pod).iter().chain(who.workload.map_or(&[][..], of))
+    }
+
+    /// What a node is given: the known addresses of its groups' other members, each once, in the
+    /// order of the configuration.
+    pub fn trusted_peers(&self, book: &Book, who: Who<'_>) -> Vec<Address> {
+        let include_self = self.settings(who).is_some_and(|s| s.include_self);
+        let own = book.nodes.get(who.pod).map(|known| &known.address);
+        let mut addresses: Vec<Address> = Vec::new();
+        for group in self.groups_of(who) {
+            for peer in &self.groups[group].peers {
+                for (pod, known) in book.pods_of(&peer.node_name) {
+                    let wanted = include_self || (pod != who.pod && Some(&known.address) != own);
+                    if wanted && !addresses.contains(&known.address) {
+                        addresses.push(known.address.clone());
+                    }
+                }
+            }
+        }
+        addresses
+    }
+
+    /// The members of a group that keep it from being complete: those of which no address is known,
+    /// and the pods there are of which none is.
+    pub fn missing(&self, group: usize, book: &Book, pods: &BTreeMap<String, Pod>) -> Vec<String> {
+        let mut missing = Vec::new();
+        for peer in &self.groups[group].peers {
+            let mut unknown: Vec<&str> = pods
+                .values()
+                .filter(|pod| pod.who().is(&peer.node_name) && !book.nodes.contains_key(&pod.name))
+                .map(|pod| pod.name.as_str())
+                .collect();
+            if unknown.is_empty() && book.pods_of(&peer.node_name).is_empty() {
+                unknown.push(&peer.node_name);
+            }
+            missing.extend(unknown.into_iter().map(String::from));
+        }
+        missing
+    }
+}

@@ -1,0 +1,2 @@
+//! Torch.
+fn main() {}

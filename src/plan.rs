@@ -1,0 +1,528 @@
+//! The plan: what to probe, look at, write and restart next, and why each node waits. Pure: everything
+//! that is known goes in, the next acts come out.
+//!
+//! It is level-triggered: it looks at how things are and never at how they came to be so, and nothing
+//! it rests on is lost in a crash but [`Memory`], which may be. A crash at any point is therefore only
+//! a later call.
+
+mod memory;
+mod restart;
+mod wait;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::config::{Config, Probe, Settings};
+use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Who, join};
+
+pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Process, Reach, Trace};
+pub use restart::{MAX_ATTEMPTS, Reason};
+pub use wait::Wait;
+
+/// How long a container runs before its process is looked at: start scripts need a moment.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
+
+/// How often a known address is dialled again.
+pub const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// All that a plan is made from.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The address book as it is to be; its restarts may not all be saved yet.
+    pub book: &'a Book,
+    /// The UIDs of the pods whose restart is noted where no crash can lose it.
+    pub noted: &'a HashSet<String>,
+    /// All pods of the namespace, by name.
+    pub pods: &'a BTreeMap<String, Pod>,
+    /// The names of the namespace's Services.
+    pub services: &'a BTreeSet<String>,
+    /// What was seen and tried since this process began.
+    pub memory: &'a Memory,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Something to do for one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Learn its peer id.
+    Probe {
+        /// The pod.
+        pod: String,
+        /// It runs for moments only, so it must be waited for.
+        lurk: bool,
+    },
+    /// See whether the process in its container has the variable.
+    Look {
+        /// The pod.
+        pod: String,
+    },
+    /// Write the file into its container.
+    Deliver {
+        /// The pod.
+        pod: String,
+        /// The value of `TRUSTED_PEERS`.
+        value: String,
+    },
+    /// Dial its address as its peers would.
+    Check {
+        /// The pod.
+        pod: String,
+        /// The address.
+        address: Address,
+    },
+    /// Note that it is to be restarted, where no crash can lose it.
+    Note {
+        /// The pod.
+        pod: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// Evict it: its restart is noted.
+    Evict {
+        /// The pod.
+        pod: String,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Where a node has its variable from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VariableFrom {
+    /// The pod's spec sets it.
+    Spec,
+    /// The process has it: it read the file or asked `/gen`.
+    Process,
+}
+
+/// How one node stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeState {
+    /// The pod's name; the `nodeName` where there is no pod.
+    pub pod: String,
+    /// The `nodeName` of the configuration.
+    pub node: String,
+    /// The names of its groups.
+    pub groups: Vec<String>,
+    /// The pod's phase; `NotFound` where there is no pod.
+    pub phase: String,
+    /// Its address, if known.
+    pub address: Option<Address>,
+    /// Whether it has the variable, and from where.
+    pub variable: Option<VariableFrom>,
+    /// How often Torch restarted it.
+    pub restarts: u32,
+    /// What keeps it, or its peers, from being complete.
+    pub waits_for: Option<Wait>,
+    /// What became of the file in its container.
+    pub file: Option<Delivery>,
+    /// What dialling its address showed last.
+    pub reach: Option<Reach>,
+}
+
+/// What to do now, and when to plan again if nothing happens before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do now.
+    pub acts: Vec<Act>,
+    /// How each configured node stands, in the order of the configuration.
+    pub nodes: Vec<NodeState>,
+    /// When something becomes due.
+    pub wake: Option<Timestamp>,
+}
+
+/// Makes the plan.
+pub fn plan(world: World<'_>) -> Plan {
+    let mut agenda = Agenda {
+        now: world.now,
+        wake: None,
+        acts: Vec::new(),
+    };
+    let nodes = nodes(world);
+    let restarts = restart::decide(world, &nodes, &mut agenda);
+    let mut states: Vec<NodeState> = nodes
+        .iter()
+        .zip(restarts)
+        .map(|(node, waits)| {
+            node.acts(world, &mut agenda);
+            node.state(world, waits)
+        })
+        .collect();
+    states.extend(absent(world));
+    states.sort_by_key(|s| {
+        world
+            .config
+            .groups
+            .iter()
+            .position(|g| s.groups.first() == Some(&g.name))
+    });
+    Plan {
+        acts: agenda.acts,
+        nodes: states,
+        wake: agenda.wake,
+    }
+}
+
+/// Brings the book into line with what there is: forgets who is no longer meant, rewrites addresses
+/// whose host changed, enters fixed ones, and ends the count of restarts that helped. Says whether
+/// anything changed.
+pub fn tidy(book: &mut Book, world: World<'_>) -> bool {
+    let before = book.clone();
+    book.nodes.retain(|pod, known| is_kept(pod, known, world));
+    for (pod, known) in &mut book.nodes {
+        readdress(pod, known, world);
+    }
+    enter_fixed(book, world);
+    restart::tidy(book, world);
+    *book != before
+}
+
+/// The host by which a pod's peers reach it, and whether anything resolves it.
+pub fn host(pod: &Pod, settings: &Settings, services: &BTreeSet<String>) -> (String, bool) {
+    if let Some(host) = &settings.host {
+        return (host.replace("{pod}", &pod.name), true);
+    }
+    if services.contains(&pod.name) {
+        return (pod.name.clone(), true);
+    }
+    if let Some(subdomain) = &pod.subdomain {
+        return (format!("{}.{subdomain}", pod.name), services.contains(subdomain));
+    }
+    match &pod.workload {
+        Some(workload) if services.contains(workload) => (workload.clone(), true),
+        _ => (pod.name.clone(), false),
+    }
+}
+
+/// The address of a pod whose peer id was learned.
+pub fn address(pod: &Pod, settings: &Settings, services: &BTreeSet<String>, peer: &PeerId) -> Address {
+    Address::of(&host(pod, settings, services).0, settings.port, peer)
+}
+
+fn is_kept(pod: &str, known: &Known, world: World<'_>) -> bool {
+    let who = Who {
+        pod,
+        workload: known.workload.as_deref(),
+    };
+    let comes_back = |workload: &str| {
+        let ordinal = pod.strip_prefix(workload).and_then(|rest| rest.strip_prefix('-'));
+        ordinal.is_some_and(|o| o.parse::<u32>().is_ok())
+    };
+    world.config.settings(who).is_some()
+        && (world.pods.contains_key(pod) || known.workload.as_deref().is_none_or(comes_back))
+}
+
+fn readdress(name: &str, known: &mut Known, world: World<'_>) {
+    let Some(pod) = world.pods.get(name) else { return };
+    let Some(settings) = world.config.settings(pod.who()) else {
+        return;
+    };
+    if fixed(settings).is_none() {
+        known.address = address(pod, settings, world.services, &known.address.peer());
+    }
+    known.workload.clone_from(&pod.workload);
+}
+
+/// The address that the configuration gives, where no probe before it could say another.
+fn fixed(settings: &Settings) -> Option<&Address> {
+    match settings.probe.first() {
+        Some(Probe::Address(address)) => Some(address),
+        _ => None,
+    }
+}
+
+/// A fixed address is known without a pod: its node may even be outside of the cluster.
+fn enter_fixed(book: &mut Book, world: World<'_>) {
+    for peer in world.config.groups.iter().flat_map(|g| &g.peers) {
+        let Some(address) = fixed(&peer.settings) else {
+            continue;
+        };
+        let mut enter = |name: &str, workload: Option<&String>| {
+            if book.nodes.get(name).is_none_or(|known| known.address != *address) {
+                let known = Known {
+                    address: address.clone(),
+                    workload: workload.cloned(),
+                    container: String::new(),
+                    learned: world.now,
+                };
+                book.nodes.insert(name.to_owned(), known);
+            }
+        };
+        let mut pods = world
+            .pods
+            .values()
+            .filter(|p| p.who().is(&peer.node_name))
+            .peekable();
+        if pods.peek().is_none() {
+            enter(&peer.node_name, None);
+        }
+        pods.for_each(|pod| enter(&pod.name, pod.workload.as_ref()));
+    }
+}
+
+/// A pod that the configuration names.
+struct Node<'a> {
+    pod: &'a Pod,
+    settings: &'a Settings,
+    groups: Vec<usize>,
+    container: Option<&'a Container>,
+    trace: &'a Trace,
+    known: Option<&'a Known>,
+    /// What its peers are given as of now.
+    value: String,
+}
+
+/// The configured pods in the order of the configuration.
+fn nodes(world: World<'_>) -> Vec<Node<'_>> {
+    let mut nodes: Vec<Node<'_>> = world
+        .pods
+        .values()
+        .filter_map(|pod| Node::of(pod, world))
+        .collect();
+    nodes.sort_by_key(|n| {
+        (
+            world.config.place(n.pod.who()),
+            crate::peers::ordinal_order(&n.pod.name),
+        )
+    });
+    nodes
+}
+
+impl<'a> Node<'a> {
+    fn of(pod: &'a Pod, world: World<'a>) -> Option<Self> {
+        let settings = world.config.settings(pod.who())?;
+        Some(Self {
+            pod,
+            settings,
+            groups: world.config.groups_of(pod.who()),
+            container: pod.container(&settings.container_name),
+            trace: world.memory.trace(&pod.uid),
+            known: world.book.nodes.get(&pod.name),
+            value: join(&world.config.trusted_peers(world.book, pod.who())),
+        })
+    }
+
+    /// What the process in the present container was last seen to have.
+    fn looked(&self) -> Option<&'a Look> {
+        let id = self.container?.id.as_ref()?;
+        self.trace.looked.as_ref().filter(|look| look.container == *id)
+    }
+
+    fn variable(&self) -> Option<VariableFrom> {
+        if self.container?.variable.is_some() {
+            return Some(VariableFrom::Spec);
+        }
+        let look = self.looked()?;
+        matches!(look.process, Process::Has(_)).then_some(VariableFrom::Process)
+    }
+
+    /// When the last address of its groups was learned.
+    fn last_learned(&self, world: World<'_>) -> Option<Timestamp> {
+        let peers = self.groups.iter().flat_map(|&g| &world.config.groups[g].peers);
+        peers
+            .flat_map(|peer| world.book.pods_of(&peer.node_name))
+            .map(|(_, known)| known.learned)
+            .max()
+    }
+
+    fn acts(&self, world: World<'_>, agenda: &mut Agenda) {
+        self.check(agenda);
+        let Some(container) = self.container.filter(|_| !self.pod.deleting) else {
+            return;
+        };
+        self.probe(container, agenda);
+        self.look(container, world, agenda);
+        self.deliver(container, agenda);
+    }
+
+    fn probe(&self, container: &Container, agenda: &mut Agenda) {
+        let Some(id) = container.id.as_deref() else { return };
+        let up_to_date = self.known.is_some_and(|k| k.container == id);
+        let lurk = self.known.is_none() && container.keeps_exiting();
+        if up_to_date || fixed(self.settings).is_some() || !(container.running.is_some() || lurk) {
+            return;
+        }
+        if agenda.is_due(&self.trace.probe, id) {
+            agenda.acts.push(Act::Probe {
+                pod: self.pod.name.clone(),
+                lurk,
+            });
+        }
+    }
+
+    /// Looks once at every process, and once more after something was learned that it may have asked
+    /// for since.
+    fn look(&self, container: &Container, world: World<'_>, agenda: &mut Agenda) {
+        let (Some(id), Some(since)) = (container.id.as_deref(), container.running) else {
+            return;
+        };
+        if self.variable().is_some() {
+            return;
+        }
+        let wanted = match (self.looked(), self.last_learned(world)) {
+            (None, _) => since + FIRST_LOOK,
+            (Some(look), Some(learned)) if look.at < learned + FIRST_LOOK => learned + FIRST_LOOK,
+            _ => return,
+        };
+        if agenda.is_past(wanted) && agenda.is_due(&self.trace.look, id) {
+            agenda.look(self.pod);
+        }
+    }
+
+    fn deliver(&self, container: &Container, agenda: &mut Agenda) {
+        let (Some(id), Some(_)) = (container.id.as_deref(), container.running) else {
+            return;
+        };
+        let done = self.trace.delivered.as_ref();
+        if self.value.is_empty() || done.is_some_and(|d| d.container == id && d.value == self.value) {
+            return;
+        }
+        if agenda.is_due(&self.trace.deliver, id) {
+            agenda.acts.push(Act::Deliver {
+                pod: self.pod.name.clone(),
+                value: self.value.clone(),
+            });
+        }
+    }
+
+    fn check(&self, agenda: &mut Agenda) {
+        let Some(known) = self.known.filter(|k| k.address.host_and_port().is_some()) else {
+            return;
+        };
+        if agenda.is_due(&self.trace.check, known.address.as_str()) {
+            agenda.acts.push(Act::Check {
+                pod: self.pod.name.clone(),
+                address: known.address.clone(),
+            });
+        }
+    }
+
+    fn state(&self, world: World<'_>, waits_for: Option<Wait>) -> NodeState {
+        let peer = |group: usize| {
+            let mut peers = world.config.groups[group].peers.iter();
+            peers.find(|p| self.pod.who().is(&p.node_name))
+        };
+        NodeState {
+            pod: self.pod.name.clone(),
+            node: peer(self.groups[0]).map_or_else(String::new, |p| p.node_name.clone()),
+            groups: self
+                .groups
+                .iter()
+                .map(|&g| world.config.groups[g].name.clone())
+                .collect(),
+            phase: self.pod.phase.clone(),
+            address: self.known.map(|k| k.address.clone()),
+            variable: self.variable(),
+            restarts: restart::done(world.book, self.pod),
+            waits_for: waits_for.or_else(|| self.waits_to_be_known()),
+            file: self.trace.delivered.as_ref().map(|d| d.outcome.clone()),
+            reach: self.trace.reach.clone(),
+        }
+    }
+
+    fn waits_to_be_known(&self) -> Option<Wait> {
+        if self.known.is_some() {
+            return None;
+        }
+        Some(match self.container {
+            None => Wait::Container {
+                name: self.settings.container_name.clone(),
+            },
+            Some(c) if c.running.is_none() => Wait::Start,
+            Some(_) => Wait::Address {
+                why: self.trace.probe.error.clone(),
+            },
+        })
+    }
+}
+
+/// The configured names that no pod answers to.
+fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
+    let mut seen = HashSet::new();
+    let peers = world
+        .config
+        .groups
+        .iter()
+        .flat_map(|g| g.peers.iter().map(move |p| (g, p)));
+    peers.filter_map(move |(_, peer)| {
+        let there = world.pods.values().any(|pod| pod.who().is(&peer.node_name));
+        if there || !seen.insert(&peer.node_name) {
+            return None;
+        }
+        let who = Who {
+            pod: &peer.node_name,
+            workload: None,
+        };
+        let known = world
+            .book
+            .pods_of(&peer.node_name)
+            .first()
+            .map(|(_, k)| k.address.clone());
+        let waits_for = if known.is_some() && fixed(&peer.settings).is_some() {
+            None
+        } else {
+            Some(Wait::Pod)
+        };
+        Some(NodeState {
+            pod: peer.node_name.clone(),
+            node: peer.node_name.clone(),
+            groups: world
+                .config
+                .groups_of(who)
+                .iter()
+                .map(|&g| world.config.groups[g].name.clone())
+                .collect(),
+            phase: "NotFound".into(),
+            address: known,
+            variable: None,
+            restarts: world.book.restarts.get(&peer.node_name).map_or(0, |r| r.total),
+            waits_for,
+            file: None,
+            reach: None,
+        })
+    })
+}
+
+/// Collects the acts, and when the next becomes due.
+struct Agenda {
+    now: Timestamp,
+    wake: Option<Timestamp>,
+    acts: Vec<Act>,
+}
+
+impl Agenda {
+    /// Whether `at` has come; if not, the plan is made again then.
+    fn is_past(&mut self, at: Timestamp) -> bool {
+        if at > self.now {
+            self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        }
+        at <= self.now
+    }
+
+    /// Whether an act on `subject` may be tried now.
+    fn is_due(&mut self, attempt: &Attempt, subject: &str) -> bool {
+        if attempt.busy {
+            return false;
+        }
+        attempt.subject != subject || attempt.next.is_none_or(|next| self.is_past(next))
+    }
+
+    fn look(&mut self, pod: &Pod) {
+        let act = Act::Look {
+            pod: pod.name.clone(),
+        };
+        if !self.acts.contains(&act) {
+            self.acts.push(act);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

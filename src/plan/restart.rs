@@ -1,0 +1,392 @@
+//! Who is restarted next, and why the others are not.
+//!
+//! A restart goes in two steps, so that a crash between them neither forgets nor doubles it: it is
+//! noted in the book, and once the note is saved the pod is evicted, by its UID. A note whose pod still
+//! stands is an intention; one whose pod is gone is a restart under way until the pod's successor is
+//! ready or has shown that it will not be.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Act, Agenda, Node, Process, Wait, World};
+use crate::peers::{Book, Pod, Restart, Who};
+
+/// How many restarts in a row may fail to bring the variable.
+pub const MAX_ATTEMPTS: u32 = 5;
+
+/// The wait after the first restart that did not bring the variable; doubled after each further one.
+const FIRST_BACKOFF: SignedDuration = SignedDuration::from_mins(1);
+
+/// How long a successor may take to be ready before the next node's turn comes.
+const READY_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How old a look at a process may be for a restart to rest on it.
+const FRESH: SignedDuration = SignedDuration::from_secs(5);
+
+/// Why a node is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It runs without the variable, and its group is complete.
+    Complete,
+    /// It runs without the variable, and its group has settled without being complete.
+    Settled,
+    /// It runs without the variable and cannot start so.
+    CannotStart,
+    /// Its variable lacks a peer.
+    Partial,
+    /// Its variable holds an address that is no longer right.
+    Changed,
+}
+
+impl Reason {
+    /// Its value of the metric label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Settled => "settled",
+            Self::CannotStart => "cannot_start",
+            Self::Partial => "partial",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// Decides for each of `nodes`; says what each waits for.
+pub(super) fn decide(world: World<'_>, nodes: &[Node<'_>], agenda: &mut Agenda) -> Vec<Option<Wait>> {
+    let mut busy = Busy::new(world, agenda);
+    let verdicts: Vec<_> = nodes.iter().map(|node| candidate(node, world, agenda)).collect();
+    // An intention comes before everybody's turn: its pod may be gone already, unseen.
+    for (node, verdict) in nodes.iter().zip(&verdicts) {
+        if verdict.is_ok() && is_intended(world, node.pod) && !is_held_back(node, agenda) {
+            busy.claim(node);
+        }
+    }
+    nodes
+        .iter()
+        .zip(verdicts)
+        .map(|(node, verdict)| turn(node, verdict, world, &mut busy, agenda))
+        .collect()
+}
+
+fn turn(
+    node: &Node<'_>,
+    verdict: Result<Reason, Option<Wait>>,
+    world: World<'_>,
+    busy: &mut Busy,
+    agenda: &mut Agenda,
+) -> Option<Wait> {
+    let reason = match verdict {
+        Ok(reason) => reason,
+        Err(wait) => return wait,
+    };
+    if let Some(after) = busy.other(node) {
+        return Some(Wait::Turn { after });
+    }
+    if is_held_back(node, agenda) {
+        return Some(held_back(node));
+    }
+    busy.claim(node);
+    let pod = node.pod.name.clone();
+    if !is_intended(world, node.pod) {
+        agenda.acts.push(Act::Note { pod, reason });
+    } else if world.noted.contains(&node.pod.uid) && !node.trace.evict.busy {
+        agenda.acts.push(Act::Evict { pod, reason });
+    }
+    Some(Wait::Restart)
+}
+
+/// Whether a node is to be restarted as soon as its turn comes, or what it waits for before, if for
+/// anything.
+fn candidate(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reason, Option<Wait>> {
+    let container = node.container.ok_or(None)?;
+    if node.pod.deleting || container.id.is_none() {
+        return Err(None);
+    }
+    let reason = wanted(node, world, agenda)?;
+    may(node, reason)?;
+    if reason != Reason::CannotStart {
+        is_looked_at(node, agenda)?;
+    }
+    past_backoff(node, world, agenda)?;
+    Ok(reason)
+}
+
+/// Why a restart would help, once it would.
+fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reason, Option<Wait>> {
+    let have = value_in_force(node);
+    if have.is_some_and(|v| v == node.value) {
+        return Err(None);
+    }
+    if node.value.is_empty() {
+        return Err(have.is_none().then_some(Wait::Peers));
+    }
+    let policy = &node.settings.restart;
+    let stale = have.map(|v| {
+        if is_part(v, &node.value) {
+            Reason::Partial
+        } else {
+            Reason::Changed
+        }
+    });
+    match stale {
+        None if !policy.early => return Err(Some(Wait::RestartOff)),
+        Some(Reason::Partial) if !policy.partial => return Err(None),
+        Some(Reason::Changed) if !policy.changed => return Err(None),
+        _ => {}
+    }
+    if stale.is_none() && node.container.is_some_and(|c| c.keeps_exiting()) {
+        return Ok(Reason::CannotStart);
+    }
+    let complete = is_complete_or_settled(node, world, agenda)?;
+    Ok(stale.unwrap_or(complete))
+}
+
+/// The value that the node runs with: its spec's, or else its process's.
+fn value_in_force<'a>(node: &Node<'a>) -> Option<&'a str> {
+    if let Some(value) = &node.container?.variable {
+        return Some(value);
+    }
+    match &node.looked()?.process {
+        Process::Has(value) => Some(value),
+        Process::Lacks | Process::Unseen => None,
+    }
+}
+
+fn is_part(part: &str, whole: &str) -> bool {
+    part.split(',')
+        .all(|address| whole.split(',').any(|other| other == address))
+}
+
+fn is_complete_or_settled(
+    node: &Node<'_>,
+    world: World<'_>,
+    agenda: &mut Agenda,
+) -> Result<Reason, Option<Wait>> {
+    let missing: Vec<String> = node
+        .groups
+        .iter()
+        .flat_map(|&g| world.config.missing(g, world.book, world.pods))
+        .collect();
+    if missing.is_empty() {
+        return Ok(Reason::Complete);
+    }
+    let learned = node.last_learned(world).unwrap_or(world.now);
+    let until = after(learned, node.settings.restart.settle);
+    if agenda.is_past(until) {
+        Ok(Reason::Settled)
+    } else {
+        Err(Some(Wait::Group { missing, until }))
+    }
+}
+
+/// A time that cannot be reckoned, being too far away, never comes.
+fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
+    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn may(node: &Node<'_>, reason: Reason) -> Result<(), Option<Wait>> {
+    let early = !matches!(reason, Reason::Partial | Reason::Changed);
+    let wait = |wait| Err(early.then_some(wait));
+    if node.pod.opted_out {
+        return wait(Wait::OptedOut);
+    }
+    if !node.pod.owner.as_ref().is_some_and(|owner| owner.recreates()) {
+        return wait(Wait::Owner);
+    }
+    Ok(())
+}
+
+/// A restart rests on a look at the process that is not older than a moment: the node may have read
+/// its file or asked `/gen` meanwhile.
+fn is_looked_at(node: &Node<'_>, agenda: &mut Agenda) -> Result<(), Option<Wait>> {
+    let Some(container) = node.container.filter(|c| c.running.is_some()) else {
+        return Err(Some(Wait::Start));
+    };
+    if container.variable.is_some() || node.looked().is_some_and(|look| agenda.now < look.at + FRESH) {
+        return Ok(());
+    }
+    if agenda.is_due(&node.trace.look, container.id.as_deref().unwrap_or_default()) {
+        agenda.look(node.pod);
+    }
+    Err(Some(Wait::Look {
+        why: node.trace.look.error.clone(),
+    }))
+}
+
+fn past_backoff(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<(), Option<Wait>> {
+    let Some(last) = world.book.restarts.get(node.pod.restart_key()) else {
+        return Ok(());
+    };
+    if last.uid == node.pod.uid || last.attempts == 0 {
+        return Ok(());
+    }
+    let attempts = last.attempts;
+    if attempts >= MAX_ATTEMPTS {
+        return Err(Some(Wait::GaveUp { attempts }));
+    }
+    let until = after(last.at, FIRST_BACKOFF.saturating_mul(1 << (attempts - 1)));
+    if agenda.is_past(until) {
+        Ok(())
+    } else {
+        Err(Some(Wait::Backoff { attempts, until }))
+    }
+}
+
+fn is_intended(world: World<'_>, pod: &Pod) -> bool {
+    world
+        .book
+        .restarts
+        .get(pod.restart_key())
+        .is_some_and(|r| r.uid == pod.uid)
+}
+
+fn is_held_back(node: &Node<'_>, agenda: &mut Agenda) -> bool {
+    let evict = &node.trace.evict;
+    !evict.busy && evict.error.is_some() && evict.next.is_some_and(|next| !agenda.is_past(next))
+}
+
+fn held_back(node: &Node<'_>) -> Wait {
+    let why = node.trace.evict.error.clone().unwrap_or_default();
+    if node.trace.budget {
+        Wait::Budget { why }
+    } else {
+        Wait::Obstacle { why }
+    }
+}
+
+/// Which groups have a restart under way, and of whom.
+struct Busy {
+    groups: Vec<(usize, String)>,
+}
+
+impl Busy {
+    fn new(world: World<'_>, agenda: &mut Agenda) -> Self {
+        let mut groups = Vec::new();
+        for (key, restart) in &world.book.restarts {
+            if is_under_way(key, restart, world, agenda) {
+                let who = Who {
+                    pod: &restart.pod,
+                    workload: restart.workload.as_deref(),
+                };
+                groups.extend(
+                    world
+                        .config
+                        .groups_of(who)
+                        .into_iter()
+                        .map(|g| (g, restart.pod.clone())),
+                );
+            }
+        }
+        Self { groups }
+    }
+
+    fn claim(&mut self, node: &Node<'_>) {
+        self.groups
+            .extend(node.groups.iter().map(|&g| (g, node.pod.name.clone())));
+    }
+
+    /// Another pod that is being restarted in a group of the node.
+    fn other(&self, node: &Node<'_>) -> Option<String> {
+        let (_, pod) = self
+            .groups
+            .iter()
+            .find(|(g, pod)| node.groups.contains(g) && *pod != node.pod.name)?;
+        Some(pod.clone())
+    }
+}
+
+/// Whether a noted pod has gone and its successor is not up yet.
+fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Agenda) -> bool {
+    if let Some(pod) = world.pods.values().find(|p| p.uid == restart.uid) {
+        return pod.deleting;
+    }
+    // creationTimestamp is cut to whole seconds.
+    let since = restart.at - SignedDuration::from_secs(1);
+    let mut successors = world
+        .pods
+        .values()
+        .filter(|p| p.restart_key() == key && (p.name == restart.pod || p.created >= since))
+        .peekable();
+    if successors.peek().is_none() {
+        return !agenda.is_past(after(restart.at, READY_WITHIN));
+    }
+    successors.any(|pod| {
+        let stuck = pod.containers.iter().any(|c| c.keeps_exiting());
+        !pod.ready && !stuck && !agenda.is_past(after(pod.created, READY_WITHIN))
+    })
+}
+
+/// Ends the count of restarts that brought the variable, withdraws intentions that are not needed any
+/// more, and forgets the restarts of nodes that are not configured.
+pub(super) fn tidy(book: &mut Book, world: World<'_>) {
+    book.restarts.retain(|_, r| {
+        world
+            .config
+            .settings(Who {
+                pod: &r.pod,
+                workload: r.workload.as_deref(),
+            })
+            .is_some()
+    });
+    for pod in world.pods.values() {
+        let Some(node) = Node::of(pod, world) else {
+            continue;
+        };
+        let Some(last) = book.restarts.get_mut(pod.restart_key()) else {
+            continue;
+        };
+        if pod.deleting {
+            continue;
+        }
+        if last.uid == pod.uid {
+            if is_content(&node, world) {
+                withdraw(last);
+            }
+        } else if node.variable().is_some() {
+            last.attempts = 0;
+        }
+    }
+}
+
+/// Whether the node would not be restarted at any time.
+fn is_content(node: &Node<'_>, world: World<'_>) -> bool {
+    let mut nobody = Agenda {
+        now: world.now,
+        wake: None,
+        acts: Vec::new(),
+    };
+    wanted(node, world, &mut nobody) == Err(None)
+}
+
+/// What was intended but not done: its node has the variable by now.
+fn withdraw(last: &mut Restart) {
+    last.uid.clear();
+    last.attempts = last.attempts.saturating_sub(1);
+    last.total = last.total.saturating_sub(1);
+}
+
+/// How often Torch has restarted a node; an intention does not count yet.
+pub(super) fn done(book: &Book, pod: &Pod) -> u32 {
+    match book.restarts.get(pod.restart_key()) {
+        Some(last) if last.uid == pod.uid && !pod.deleting => last.total.saturating_sub(1),
+        Some(last) => last.total,
+        None => 0,
+    }
+}
+
+impl Restart {
+    /// The note of a restart decided on now.
+    pub fn of(pod: &Pod, book: &Book, now: Timestamp) -> Self {
+        let (attempts, total) = book
+            .restarts
+            .get(pod.restart_key())
+            .map_or((0, 0), |r| (r.attempts, r.total));
+        Self {
+            pod: pod.name.clone(),
+            workload: pod.workload.clone(),
+            uid: pod.uid.clone(),
+            at: now,
+            attempts: attempts.saturating_add(1),
+            total: total.saturating_add(1),
+        }
+    }
+}
