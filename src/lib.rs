@@ -8,13 +8,32 @@
 //!
 //! | layer | module | its one responsibility |
 //! |---|---|---|
+//! | 6 | [`cli`] | parse, run, exit code |
+//! | 5 | [`app`] | the only place where parts are put together and tasks supervised |
+//! | 4 | [`http`] | routes, JSON in and out, errors to statuses |
+//! | 4 | [`server`] | accept loop, TLS, time limits, drain |
+//! | 3 | [`leader`] | discovery, delivery, restart: carries out the plan |
+//! | 3 | [`certificates`] | keeps the certificates stored, published, registered, renewed |
+//! | 3 | [`reload`] | takes up changes of the configuration file |
 //! | 2 | [`admission`] | pure: (review, configuration, book) → patch |
 //! | 2 | [`plan`] | pure: (configuration, book, pods, now) → what to do next, and why each node waits |
 //! | 1 | [`cluster`] | the only Kubernetes calls |
+//! | 1 | [`tls`] | certificates: make, read, swap |
+//! | 1 | [`telemetry`], [`shutdown`] | logs, metrics, health; signals |
 //! | 0 | [`peers`], [`config`] | the words of Torch as types |
 
 pub mod admission;
+pub mod app;
+pub mod certificates;
+pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod http;
+pub mod leader;
 pub mod peers;
 pub mod plan;
+pub mod reload;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

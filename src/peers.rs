@@ -357,6 +357,24 @@ pub struct Book {
 }
 
 impl Book {
+    /// Takes over from another book what is newer there or not in this one.
+    pub fn absorb(&mut self, other: Self) {
+        for (pod, known) in other.nodes {
+            if self
+                .nodes
+                .get(&pod)
+                .is_none_or(|mine| mine.learned < known.learned)
+            {
+                self.nodes.insert(pod, known);
+            }
+        }
+        for (key, restart) in other.restarts {
+            if self.restarts.get(&key).is_none_or(|mine| mine.at < restart.at) {
+                self.restarts.insert(key, restart);
+            }
+        }
+    }
+
     /// The known pods that a `nodeName` means, in the order of their ordinals.
     pub fn pods_of(&self, node_name: &str) -> Vec<(&str, &Known)> {
         let mut found: Vec<(&str, &Known)> = self

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::config::{Config, Probe, Settings};
 use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Who, join};
 
-pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Process, Reach, Trace};
+pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Process, Reach, Trace};
 pub use restart::{MAX_ATTEMPTS, Reason};
 pub use wait::Wait;
 

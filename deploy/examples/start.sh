@@ -3,20 +3,16 @@
 #
 # The peers come from the environment, else from the file that Torch wrote, else from Torch itself.
 # COMMAND then runs with them in TRUSTED_PEERS, where Torch looks for them, and behind each of the
-# flags below; or, where there are none to be had, without. Settings, all by environment:
-#
-#   TRUSTED_PEERS_FLAG  flags that take the peers, separated by spaces (--headers.trusted-peers)
-#   TRUSTED_PEERS_PATH  directory of the file TRUSTED_PEERS (/tmp)
-#   TORCH_WAIT          seconds to wait until Torch knows a peer (60); 0: do not ask; or: forever
-#   TORCH_URL           where Torch is (https://torch.<the pod's namespace>.svc)
-#   TORCH_CA            the CA that vouches for it (/etc/torch-ca/ca.crt)
-#   SERVICE_ACCOUNT     directory of the pod's token and namespace (where Kubernetes mounts them)
-#   POD_NAME            the pod's name (the host name)
+# flags that take them; or, where there are none to be had, without.
 set -u
-seconds=${TORCH_WAIT:-60}
-ca=${TORCH_CA:-/etc/torch-ca/ca.crt}
+flags=${TRUSTED_PEERS_FLAG:---headers.trusted-peers}           # one or more, separated by spaces
+file=${TRUSTED_PEERS_PATH:-/tmp}/TRUSTED_PEERS
+seconds=${TORCH_WAIT:-60}                                      # to wait for Torch; 0: do not ask; or: forever
 account=${SERVICE_ACCOUNT:-/var/run/secrets/kubernetes.io/serviceaccount}
+torch=${TORCH_URL:-https://torch.$(cat "$account/namespace" 2>/dev/null).svc}
+ca=${TORCH_CA:-/etc/torch-ca/ca.crt}                           # vouches for Torch
 question="{\"podName\":\"${POD_NAME:-$(uname -n)}\"}"
+scratch=${TMPDIR:-/dev/shm}                                    # best not on a disk, since the token goes there
 
 say() { printf 'start.sh: %s\n' "$*" >&2; }
 
@@ -31,13 +27,13 @@ take() {
 
 # Takes them from the line `export TRUSTED_PEERS="…"`, which is read, never executed.
 from_file() {
-    line=$(head -n 1 "$1" 2>/dev/null) && line=${line#export TRUSTED_PEERS=\"} && take "${line%\"}" "$1"
+    line=$(head -n 1 "$file" 2>/dev/null) && line=${line#export TRUSTED_PEERS=\"} && take "${line%\"}" "$file"
 }
 
 # Asks Torch once and prints its answer with the headers. The token goes by a file, since everybody
 # can read command lines, and is read anew each time, since Kubernetes replaces it.
 ask() {
-    token=$(cat "$account/token")
+    token=$(cat "$account/token" 2>/dev/null)
     for header in 'Content-Type: application/json' 'Accept: text/plain' "Authorization: Bearer $token"; do
         echo "header = $quote$header$quote"
     done >"$private/config"
@@ -50,18 +46,19 @@ ask() {
 }
 
 # Asks until Torch names a peer or the time is up; says what it waits for, once.
-from_torch() {
+ask_until_known() {
     end=$(($(date +%s) + seconds)) said=
     while :; do
         answer=$(ask 2>"$private/error")
         status=$(printf '%s\n' "$answer" | sed -n '1s/^HTTP[^ ]* //p')
         text=$(printf '%s\n' "$answer" | sed '1,/^$/d')
         case $status in
-        200*) take "$text" "$torch" && return ;;
-        '') text=$(tail -n 1 "$private/error") ;;
+        200*) take "$text" "$torch" && return || text="HTTP 200 without addresses" ;;
+        [0-9]*) text="HTTP $status $text" ;;
+        *) text=$(head -n 1 "$private/error") ;;
         esac
-        [ "$said" = "$status $text" ] || say "no peers from $torch yet: $status $text"
-        said="$status $text" left=$((end - $(date +%s)))
+        [ "$said" = "$text" ] || say "no peers from $torch yet: $text"
+        said=$text left=$((end - $(date +%s)))
         [ "$left" -gt 0 ] || return
         pause=$(printf '%s\n' "$answer" | sed -n '/^[Rr]etry-[Aa]fter: [1-9][0-9]\{0,1\}$/{s/.* //p;q;}')
         sleep "$((${pause:-2} < left ? ${pause:-2} : left))" &
@@ -69,8 +66,8 @@ from_torch() {
     done
 }
 
-# Prepares the questions: client, address, and a directory for the token that is not on a disk.
-ask_torch() {
+# Finds what the questions need, and clears up after them.
+from_torch() {
     [ "$seconds" != forever ] || seconds=999999999
     [ "$seconds" -gt 0 ] || return
     if command -v curl >/dev/null; then
@@ -80,19 +77,18 @@ ask_torch() {
     else
         say "Torch is not asked: neither curl nor GNU wget is here" && return
     fi
-    torch=${TORCH_URL:-https://torch.$(cat "$account/namespace").svc}
-    private=$(mktemp -d /dev/shm/start.XXXXXX 2>/dev/null || mktemp -d) || return
+    private=$(mktemp -d "$scratch/start.XXXXXX") || return
     trap 'rm -rf "$private"' EXIT
     trap 'exit 143' TERM INT
-    from_torch
+    ask_until_known
     rm -rf "$private"
 }
 
 peers=
-take "${TRUSTED_PEERS:-}" "the environment" || from_file "${TRUSTED_PEERS_PATH:-/tmp}/TRUSTED_PEERS" || ask_torch
+take "${TRUSTED_PEERS:-}" "the environment" || from_file || from_torch
 if [ -n "$peers" ]; then
     export TRUSTED_PEERS="$peers"
-    for flag in ${TRUSTED_PEERS_FLAG:---headers.trusted-peers}; do set -- "$@" "$flag" "$peers"; done
+    for flag in $flags; do set -- "$@" "$flag" "$peers"; done
 else
     unset TRUSTED_PEERS
     say "starts without trusted peers"

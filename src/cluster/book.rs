@@ -59,9 +59,7 @@ impl BookStore {
         let mut book = book.clone();
         for _ in 1..TRIES {
             match self.write(&book).await {
-                Err(error) if matches!(error.status(), Some(404 | 409)) => {
-                    merge(&mut book, self.load().await?)
-                }
+                Err(error) if matches!(error.status(), Some(404 | 409)) => book.absorb(self.load().await?),
                 done => return done.map(|()| book),
             }
         }
@@ -144,24 +142,6 @@ fn entry<T: DeserializeOwned>(key: &str, text: &str) -> Option<T> {
         .ok()
 }
 
-/// Takes over from `theirs` what is newer or not in ours.
-fn merge(ours: &mut Book, theirs: Book) {
-    for (pod, known) in theirs.nodes {
-        if ours
-            .nodes
-            .get(&pod)
-            .is_none_or(|mine| mine.learned < known.learned)
-        {
-            ours.nodes.insert(pod, known);
-        }
-    }
-    for (key, restart) in theirs.restarts {
-        if ours.restarts.get(&key).is_none_or(|mine| mine.at < restart.at) {
-            ours.restarts.insert(key, restart);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,9 +195,9 @@ mod tests {
     #[test]
     fn the_newer_entry_wins() {
         let (mut ours, theirs) = (book(7), book(9));
-        merge(&mut ours, theirs.clone());
+        ours.absorb(theirs.clone());
         assert_eq!(ours, theirs);
-        merge(&mut ours, book(8));
+        ours.absorb(book(8));
         assert_eq!(ours, theirs);
     }
 }

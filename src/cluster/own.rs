@@ -189,6 +189,17 @@ impl Registration {
         })
     }
 
+    /// Host and port at which API servers call the first webhook.
+    pub fn endpoint(&self) -> Option<(String, u16)> {
+        let client = &self.0.webhooks.as_ref()?.first()?.client_config;
+        if let Some(service) = &client.service {
+            let port = service.port.and_then(|p| p.try_into().ok()).unwrap_or(443);
+            return Some((format!("{}.{}.svc", service.name, service.namespace), port));
+        }
+        let url: http::Uri = client.url.as_ref()?.parse().ok()?;
+        Some((url.host()?.to_owned(), url.port_u16().unwrap_or(443)))
+    }
+
     /// Replaces the bundle of each webhook, if the webhook still stands at its place.
     fn ca_bundle_patch(&self, ca: &Ca) -> Vec<Value> {
         let webhooks = self.0.webhooks.iter().flatten().enumerate();

@@ -88,7 +88,7 @@ fn turn(
     let pod = node.pod.name.clone();
     if !is_intended(world, node.pod) {
         agenda.acts.push(Act::Note { pod, reason });
-    } else if world.noted.contains(&node.pod.uid) && !node.trace.evict.busy {
+    } else if world.noted.contains(&node.pod.uid) && agenda.is_due(&node.trace.evict, &node.pod.uid) {
         agenda.acts.push(Act::Evict { pod, reason });
     }
     Some(Wait::Restart)

@@ -70,15 +70,21 @@ func (g *gen) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case what == "known", what == "later" && times > 1:
 		fmt.Fprintln(w, addresses)
 	case what == "later", what == "never":
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "nothing known yet", http.StatusServiceUnavailable)
+		unavailable(w, "1")
+	case what == "busy":
+		unavailable(w, "15")
 	case what == "hostile":
-		fmt.Fprintln(w, `/dns/x/tcp/1/p2p/Q"; touch "$HOSTILE"; $(touch "$HOSTILE")`)
+		fmt.Fprintln(w, `/dns/x/tcp/1/p2p/Q"; touch "$EXECUTED"; $(touch "$EXECUTED")`)
 	case what == "elsewhere":
 		http.Redirect(w, r, "/known/elsewhere/gen", http.StatusTemporaryRedirect)
 	default:
 		http.Error(w, "no such pod", http.StatusNotFound)
 	}
+}
+
+func unavailable(w http.ResponseWriter, retryAfter string) {
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, "nothing known yet", http.StatusServiceUnavailable)
 }
 
 // whatIsWrong compares the request with what Torch's /gen takes from a node.

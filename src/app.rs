@@ -1,0 +1,127 @@
+//! The whole: puts the parts together and watches over their tasks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::certificates::Keeper;
+use crate::cluster::{BookStore, Cluster};
+use crate::http::{self, Context};
+use crate::leader::restart::Restarter;
+use crate::leader::{self, Parts, Snapshot, View};
+use crate::reload::Reload;
+use crate::server;
+use crate::shutdown::Shutdown;
+use crate::telemetry::{Health, Metrics};
+use crate::tls::service_names;
+
+/// What `torch serve` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// The configuration file; a change of it is taken up at once
+    #[arg(long, value_name = "FILE", default_value = "/etc/torch/config.yaml")]
+    pub config: PathBuf,
+    /// Where to serve /mutate and REST, by TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+    /// Where to serve /healthz, /readyz and /metrics, in plain HTTP
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub plain_listen: SocketAddr,
+    /// The namespace of the nodes; by default the one that Torch's pod or the kubeconfig is in
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The name of Torch's Service: the certificate is for it
+    #[arg(long, value_name = "NAME", default_value = "torch")]
+    pub service: String,
+    /// The MutatingWebhookConfiguration whose caBundle is kept right [default: torch-<namespace>]
+    #[arg(long, value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
+}
+
+/// Serves until a signal ends it. What can fail fails before the first socket is bound.
+///
+/// # Errors
+/// Where something that it needs to begin is missing, or a task that it cannot do without has ended.
+pub async fn serve(args: Serve) -> anyhow::Result<()> {
+    let reload = Reload::begin(&args.config).await?;
+    let config = reload.config();
+    let cluster = Cluster::connect(args.namespace).await?;
+    let namespace: Arc<str> = cluster.namespace().into();
+    let registration = args
+        .webhook_configuration
+        .unwrap_or_else(|| format!("torch-{namespace}"));
+    let keeper = Keeper::begin(
+        cluster.clone(),
+        service_names(&args.service, &namespace),
+        registration,
+    )
+    .await
+    .context("no certificate to serve with")?;
+    let serving = keeper.serving();
+
+    let (asks, asked) = mpsc::channel(64);
+    let snapshot = Snapshot {
+        config: Arc::clone(&config.borrow()),
+        ..Snapshot::default()
+    };
+    let view: View = Arc::new(ArcSwap::from_pointee(snapshot));
+    let context = Context {
+        namespace,
+        view: Arc::clone(&view),
+        asks,
+        metrics: Arc::new(Metrics::default()),
+        health: Arc::new(Health::default()),
+        shutdown: Shutdown::default(),
+    };
+    let Context {
+        metrics,
+        health,
+        shutdown,
+        ..
+    } = context.clone();
+    for part in ["book", "pods"] {
+        health.expect(part);
+    }
+
+    let tls = bind(args.listen).await?;
+    let plain = bind(args.plain_listen).await?;
+    tracing::info!(namespace = &*context.namespace, listen = %args.listen, plain = %args.plain_listen, "serving");
+
+    let parts = Parts {
+        store: BookStore::new(cluster.clone()),
+        restarter: Restarter::new(cluster.clone(), keeper.standing()),
+        cluster,
+        config,
+        view,
+        asks: asked,
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+    };
+    let plain = axum::serve(plain, http::plain_routes(context.clone()));
+    let work = async {
+        tokio::select! {
+            ended = leader::run(parts) => ended.context("the leader's work has ended"),
+            () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
+            () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
+            ended = plain => ended.context("the plain port is no longer served"),
+            ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),
+        }
+    };
+    let server = tokio::spawn(server::run(tls, serving, http::routes(context), shutdown.clone()));
+    let ended = work.await;
+    shutdown.stop();
+    server.await.context("the server has crashed")?;
+    tracing::info!("stopped");
+    ended
+}
+
+async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(at)
+        .await
+        .with_context(|| format!("cannot listen on {at}"))
+}

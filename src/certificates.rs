@@ -1,0 +1,200 @@
+//! Keeps Torch's own certificates: made or loaded, stored for the next start, renewed in time, and known
+//! to those who must trust them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
+use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
+
+use crate::cluster::{self, Ca, Change, Cluster, Registration, Stored};
+use crate::tls::{self, Own, Serving};
+
+/// How often the clock is looked at: a timer of weeks would miss a suspend.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// How long after a failure it is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Whether API servers call the webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// They do, here, trusting this CA.
+    Registered {
+        /// Host and port.
+        endpoint: (String, u16),
+        /// The CA.
+        ca: Ca,
+    },
+    /// They do not.
+    Not(String),
+}
+
+/// What could not be done for the certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call to the API server.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// The certificate itself.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// Others write the Secret all the time.
+    #[error("cannot update secret torch-tls: others change it at the same time")]
+    Contended,
+}
+
+/// The keeper of the certificates.
+pub struct Keeper {
+    cluster: Cluster,
+    names: Vec<String>,
+    registration: String,
+    own: Own,
+    serving: Arc<Serving>,
+    standing: watch::Sender<Standing>,
+}
+
+impl Keeper {
+    /// Loads the certificates from the Secret, or makes them, for these `names`. `registration` is the
+    /// name of the MutatingWebhookConfiguration.
+    ///
+    /// # Errors
+    /// Where the Secret cannot be read or written.
+    pub async fn begin(cluster: Cluster, names: Vec<String>, registration: String) -> Result<Self, Error> {
+        let (own, key) = ensure(&cluster, &names).await?;
+        let none = Standing::Not(format!(
+            "MutatingWebhookConfiguration {registration} has not been seen yet"
+        ));
+        let (standing, _) = watch::channel(none);
+        Ok(Self {
+            cluster,
+            names,
+            registration,
+            own,
+            serving: Serving::new(key),
+            standing,
+        })
+    }
+
+    /// What the server is to show.
+    pub fn serving(&self) -> Arc<Serving> {
+        Arc::clone(&self.serving)
+    }
+
+    /// Whether API servers call the webhook, as it changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Keeps them, until it is dropped: the CA published and registered, the certificate renewed.
+    pub async fn run(mut self) {
+        let mut registrations = pinned(self.cluster.registration(&self.registration));
+        let mut published = pinned(self.cluster.published_ca());
+        let mut clock = tokio::time::interval(LOOK);
+        let mut registered: Option<Registration> = None;
+        let mut listed: Option<Registration> = None;
+        loop {
+            let done = tokio::select! {
+                _ = clock.tick() => self.renew().await,
+                Some(change) = registrations.next() => {
+                    match change {
+                        Change::Begin => listed = None,
+                        Change::Put(r) => { registered = Some(r.clone()); listed = Some(r); }
+                        Change::Complete => registered = listed.take(),
+                        Change::Gone(_) => registered = None,
+                    }
+                    self.register(registered.as_ref()).await
+                }
+                Some(change) = published.next() => match change {
+                    Change::Put(Some(ca)) if ca == self.own.ca() => Ok(()),
+                    Change::Begin => Ok(()),
+                    _ => self.cluster.publish_ca(&self.own.ca().to_owned()).await.map_err(Error::from),
+                },
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "cannot keep the certificates; trying again");
+                tokio::time::sleep(AGAIN).await;
+                registrations = pinned(self.cluster.registration(&self.registration));
+                published = pinned(self.cluster.published_ca());
+                clock.reset_immediately();
+            }
+        }
+    }
+
+    /// Renews the certificate once it is due.
+    async fn renew(&mut self) -> Result<(), Error> {
+        if self.own.check(&self.names, Timestamp::now()).is_ok() {
+            return Ok(());
+        }
+        let (own, key) = ensure(&self.cluster, &self.names).await?;
+        self.own = own;
+        self.serving.swap(key);
+        self.cluster.publish_ca(&self.own.ca().to_owned()).await?;
+        tracing::info!("serving with a new certificate");
+        Ok(())
+    }
+
+    /// Puts the caBundle right where it is not, and says how the webhook stands.
+    async fn register(&self, registration: Option<&Registration>) -> Result<(), Error> {
+        let ca = self.own.ca().to_owned();
+        let standing = match registration {
+            None => Standing::Not(format!(
+                "there is no MutatingWebhookConfiguration {}",
+                self.registration
+            )),
+            Some(registration) if !registration.trusts(&ca) => {
+                self.cluster.set_ca_bundle(registration, &ca).await?;
+                tracing::info!(name = self.registration, "put the caBundle right");
+                Standing::Not("the caBundle has only just been put right".into())
+            }
+            Some(registration) => match registration.endpoint() {
+                Some(endpoint) => Standing::Registered { endpoint, ca },
+                None => Standing::Not(format!("{} names no Service or URL", self.registration)),
+            },
+        };
+        if let Standing::Not(why) = &standing {
+            tracing::info!(why, "the webhook is not called");
+        }
+        self.standing.send_replace(standing);
+        Ok(())
+    }
+}
+
+fn pinned<T>(stream: impl Stream<Item = T> + Send + 'static) -> Pin<Box<dyn Stream<Item = T> + Send>> {
+    Box::pin(stream)
+}
+
+/// Loads the certificates; makes what is missing or due, and stores it, unless somebody else has.
+async fn ensure(cluster: &Cluster, names: &[String]) -> Result<(Own, Arc<CertifiedKey>), Error> {
+    for _ in 0..5 {
+        let stored = cluster.certificates().await?;
+        let now = Timestamp::now();
+        let read = Own::read(&stored.data);
+        let found = read.as_ref().map_err(ToString::to_string);
+        let why = match found.and_then(|own| {
+            own.check(names, now)
+                .map_err(|e| e.to_string())
+                .map(|key| (own, key))
+        }) {
+            Ok((own, key)) => return Ok((own.clone(), key)),
+            Err(why) => why,
+        };
+        tracing::info!(why, "making a certificate");
+        let own = match read {
+            Ok(own) => own.renew(names, now).or_else(|_| Own::make(names, now))?,
+            Err(_) => Own::make(names, now)?,
+        };
+        let key = own.check(names, now)?;
+        if store(cluster, stored, &own).await? {
+            return Ok((own, key));
+        }
+    }
+    Err(Error::Contended)
+}
+
+async fn store(cluster: &Cluster, before: Stored, own: &Own) -> Result<bool, Error> {
+    Ok(cluster.store_certificates(before, own.entries()).await?)
+}

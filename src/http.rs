@@ -1,0 +1,131 @@
+//! HTTP: the routes on the TLS port and on the plain one.
+
+mod rest;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderValue, StatusCode, header};
+use tokio::sync::mpsc;
+
+use crate::admission::{self, Decision, Input};
+use crate::leader::{Ask, View};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{Health, Metrics};
+
+/// The largest review taken, in bytes: an API server's own limit of an object is below 4 MiB, and a
+/// review can carry two.
+const MAX_REVIEW: usize = 8 * 1024 * 1024;
+
+/// How long a request may take, its body included; `/gen` waits for probes within it.
+const MOST: Duration = Duration::from_secs(15);
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The namespace that is served.
+    pub namespace: Arc<str>,
+    /// What is known.
+    pub view: View,
+    /// Where to ask for what is not.
+    pub asks: mpsc::Sender<Ask>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether all parts are well.
+    pub health: Arc<Health>,
+    /// Whether the end has begun.
+    pub shutdown: Shutdown,
+}
+
+/// The routes on the TLS port.
+pub fn routes(context: Context) -> Router {
+    let mutate = post(mutate).layer(DefaultBodyLimit::max(MAX_REVIEW));
+    Router::new()
+        .route("/mutate", mutate)
+        .merge(rest::routes())
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::method_not_allowed)
+        .layer(middleware::from_fn(within))
+        .layer(middleware::from_fn_with_state(
+            context.shutdown.clone(),
+            close_while_draining,
+        ))
+        .with_state(context)
+}
+
+/// The routes on the plain port.
+pub fn plain_routes(context: Context) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(context)
+}
+
+/// Answers a review from memory: no call, and no lock across an await.
+async fn mutate(State(context): State<Context>, body: Bytes) -> Response {
+    let snapshot = context.view.load();
+    let input = Input {
+        namespace: &context.namespace,
+        config: &snapshot.config,
+        book: &snapshot.book,
+    };
+    match admission::review(&body, input) {
+        Ok(answer) => {
+            let injected = matches!(answer.decision, Decision::Injected { .. });
+            context.metrics.admission(injected, answer.decision.label());
+            ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn readyz(State(context): State<Context>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let (well, report) = context.health.report();
+    let ready = well && !context.shutdown.is_draining();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let verbose = query.iter().any(|(key, _)| key == "verbose");
+    let text = match (ready, verbose) {
+        (true, false) => "ok\n".into(),
+        (true, true) => format!("{report}readyz check passed\n"),
+        (false, _) => format!("{report}readyz check failed\n"),
+    };
+    (status, text).into_response()
+}
+
+async fn metrics(State(context): State<Context>) -> impl IntoResponse {
+    let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, form)], context.metrics.text())
+}
+
+async fn within(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(MOST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            rest::Failure::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
+        }
+    }
+}
+
+async fn close_while_draining(State(shutdown): State<Shutdown>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if shutdown.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! REST: `/config`, `/list`, `/gen`, `/genAll`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::Context;
+use crate::leader::{Ask, Snapshot};
+use crate::peers::{Address, Who, join};
+
+/// The largest body of a request, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// How long `/gen` waits for the probes of what is not known.
+const LEARN: Duration = Duration::from_secs(8);
+
+/// How soon a node may ask again, in seconds, where nothing is known yet.
+const ASK_AGAIN: &str = "2";
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/config", get(config))
+        .route("/list", get(list))
+        .route("/gen", post(generate))
+        .route("/genAll", post(generate_all))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+/// An answer: `{"status": …, "body": …}`, the HTTP status being the same.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<T> {
+    status: u16,
+    body: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted_peers: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
+}
+
+impl<T> Answer<T> {
+    fn ok(body: T) -> Self {
+        Self {
+            status: 200,
+            body,
+            trusted_peers: None,
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("every status here is one of HTTP's");
+        (status, Json(self)).into_response()
+    }
+}
+
+/// A request that is not granted.
+pub(super) struct Failure {
+    status: StatusCode,
+    errors: Vec<String>,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self {
+            status,
+            errors: vec![error.into()],
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self { status, errors } = self;
+        let body = Answer {
+            status: status.as_u16(),
+            body: (),
+            trusted_peers: None,
+            errors,
+        };
+        let mut response = body.into_response();
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static(ASK_AGAIN));
+        }
+        response
+    }
+}
+
+pub(super) async fn not_found() -> Failure {
+    let paths = "POST /mutate, GET /config, GET /list, POST /gen and POST /genAll";
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no such path: there are {paths}"),
+    )
+}
+
+pub(super) async fn method_not_allowed() -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path takes another method: GET /config and /list, POST /gen and /genAll",
+    )
+}
+
+async fn config(State(context): State<Context>) -> Response {
+    Answer::ok(&*context.view.load().config).into_response()
+}
+
+async fn list(State(context): State<Context>) -> Response {
+    Answer::ok(&context.view.load().nodes).into_response()
+}
+
+/// The body of `/gen`. The text of the original calls the field `nodeName` in one place.
+#[derive(Deserialize)]
+struct One {
+    #[serde(alias = "nodeName", rename = "podName")]
+    pod_name: String,
+}
+
+/// The body of `/genAll`; without a list it asks for all.
+#[derive(Default, Deserialize)]
+struct Many {
+    #[serde(alias = "nodeName", rename = "podName", default)]
+    pod_name: Vec<String>,
+}
+
+async fn generate(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let One { pod_name } = parse(body, r#"{"podName": "<a pod or node name>"}"#)?;
+    let names = [pod_name];
+    known_names(&context.view.load(), &names)?;
+    learn(&context, &names).await?;
+    let snapshot = context.view.load();
+    let addresses = addresses(&snapshot, &names);
+    let value = join(&trusted_peers(&snapshot, &names[0]));
+    let as_text = headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
+    let missing = if as_text {
+        value.is_empty()
+    } else {
+        addresses.is_empty()
+    };
+    if missing {
+        return Err(nothing_known(&names[0]));
+    }
+    if as_text {
+        return Ok(format!("{value}\n").into_response());
+    }
+    Ok(Answer {
+        trusted_peers: Some(json!(value)),
+        ..Answer::ok(addresses)
+    }
+    .into_response())
+}
+
+async fn generate_all(
+    State(context): State<Context>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let Many { pod_name: asked } = parse_or_default(body, r#"{"podName": ["<a pod or node name>", …]}"#)?;
+    let names = if asked.is_empty() {
+        all_names(&context.view.load())
+    } else {
+        asked
+    };
+    known_names(&context.view.load(), &names)?;
+    learn(&context, &names).await?;
+    let snapshot = context.view.load();
+    let addresses = addresses(&snapshot, &names);
+    if addresses.is_empty() {
+        return Err(nothing_known("these nodes"));
+    }
+    let values: BTreeMap<&str, String> = names
+        .iter()
+        .map(|name| (name.as_str(), join(&trusted_peers(&snapshot, name))))
+        .collect();
+    Ok(Answer {
+        trusted_peers: Some(json!(values)),
+        ..Answer::ok(addresses)
+    }
+    .into_response())
+}
+
+fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, form: &str) -> Result<T, Failure> {
+    let body = read(body)?;
+    serde_json::from_slice(&body).map_err(|e| {
+        Failure::new(
+            StatusCode::BAD_REQUEST,
+            format!("the body is not of the form {form}: {e}"),
+        )
+    })
+}
+
+fn parse_or_default<T: DeserializeOwned + Default>(
+    body: Result<Bytes, BytesRejection>,
+    form: &str,
+) -> Result<T, Failure> {
+    let body = read(body)?;
+    if body.trim_ascii().is_empty() {
+        Ok(T::default())
+    } else {
+        parse(Ok(body), form)
+    }
+}
+
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {} KiB", MAX_BODY >> 10),
+        ),
+        _ => Failure::new(StatusCode::BAD_REQUEST, "the body could not be read to its end"),
+    })
+}
+
+fn nothing_known(of: &str) -> Failure {
+    let error = format!("no address is known yet for {of}: ask again in {ASK_AGAIN} s");
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
+/// Refuses names that mean no configured pod or node.
+fn known_names(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
+    let unknown = names.iter().filter(|name| groups(snapshot, name).is_empty());
+    let errors: Vec<String> = unknown
+        .map(|name| {
+            let name: String = name.chars().take(253).collect();
+            format!("the configuration names no node `{name}`: GET /list shows those it does")
+        })
+        .collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure {
+            status: StatusCode::NOT_FOUND,
+            errors,
+        })
+    }
+}
+
+/// A name as the configuration sees it: a pod that is there or was, or a `nodeName`.
+fn who<'a>(snapshot: &'a Snapshot, name: &'a str) -> Who<'a> {
+    let there = snapshot.nodes.iter().find(|node| node.pod == name);
+    let workload = match there {
+        Some(node) => Some(node.node.as_str()),
+        None => snapshot
+            .book
+            .nodes
+            .get(name)
+            .and_then(|known| known.workload.as_deref()),
+    };
+    Who { pod: name, workload }
+}
+
+fn groups(snapshot: &Snapshot, name: &str) -> Vec<usize> {
+    snapshot.config.groups_of(who(snapshot, name))
+}
+
+/// The value for a name. A `nodeName` that is not a pod's stands for its first pod.
+fn trusted_peers(snapshot: &Snapshot, name: &str) -> Vec<Address> {
+    let pods: BTreeSet<&str> = snapshot
+        .nodes
+        .iter()
+        .filter(|n| n.node == name)
+        .map(|n| n.pod.as_str())
+        .collect();
+    let pod = pods
+        .iter()
+        .min_by_key(|pod| crate::peers::ordinal_order(pod))
+        .copied()
+        .unwrap_or(name);
+    snapshot.config.trusted_peers(&snapshot.book, who(snapshot, pod))
+}
+
+fn all_names(snapshot: &Snapshot) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let peers = snapshot.config.groups.iter().flat_map(|g| &g.peers);
+    peers
+        .filter(|p| seen.insert(p.node_name.as_str()))
+        .map(|p| p.node_name.clone())
+        .collect()
+}
+
+/// Every known address of the members of the groups of these nodes.
+fn addresses(snapshot: &Snapshot, names: &[String]) -> BTreeMap<String, Address> {
+    let groups: BTreeSet<usize> = names.iter().flat_map(|name| groups(snapshot, name)).collect();
+    let peers = groups.into_iter().flat_map(|g| &snapshot.config.groups[g].peers);
+    peers
+        .flat_map(|peer| snapshot.book.pods_of(&peer.node_name))
+        .map(|(pod, known)| (pod.to_owned(), known.address.clone()))
+        .collect()
+}
+
+/// Has the members of these nodes' groups learned that are there and not known, and waits for it.
+async fn learn(context: &Context, names: &[String]) -> Result<(), Failure> {
+    let pods = unknown_members(&context.view.load(), names);
+    if pods.is_empty() {
+        return Ok(());
+    }
+    let (done, tried) = oneshot::channel();
+    let stopping = |_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "Torch is stopping");
+    context
+        .asks
+        .send(Ask { pods, done })
+        .await
+        .map_err(|_| stopping(()))?;
+    match tokio::time::timeout(LEARN, tried).await {
+        Ok(Ok(Err(_))) => Err(Failure::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many nodes are being asked at once: ask again",
+        )),
+        Ok(Err(_)) => Err(stopping(())),
+        Ok(Ok(Ok(()))) | Err(_) => Ok(()),
+    }
+}
+
+fn unknown_members(snapshot: &Snapshot, names: &[String]) -> Vec<String> {
+    let groups: BTreeSet<usize> = names.iter().flat_map(|name| groups(snapshot, name)).collect();
+    let titles: Vec<&str> = groups
+        .iter()
+        .map(|&g| snapshot.config.groups[g].name.as_str())
+        .collect();
+    let nodes = snapshot.nodes.iter();
+    nodes
+        .filter(|n| n.address.is_none() && n.phase == "Running")
+        .filter(|n| n.groups.iter().any(|g| titles.contains(&g.as_str())))
+        .map(|n| n.pod.clone())
+        .collect()
+}

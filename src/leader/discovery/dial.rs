@@ -1,0 +1,68 @@
+//! The probe `dial`: a node proves its peer id in the Noise handshake.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use libp2p_core::UpgradeInfo as _;
+use libp2p_core::upgrade::OutboundConnectionUpgrade as _;
+use libp2p_identity::{Keypair, PeerId};
+use multistream_select::{NegotiationError, Version, dialer_select_proto};
+use tokio::net::TcpStream;
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+/// Why a node could not be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nothing listens there.
+    #[error("cannot connect to {at}: {source}")]
+    Connect {
+        /// Where.
+        at: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What listens there does not speak Noise over multistream-select.
+    #[error("no libp2p node with Noise answers there: {0}")]
+    Negotiate(#[from] NegotiationError),
+    /// It did not prove its id.
+    #[error("the Noise handshake failed: {0}")]
+    Handshake(#[from] libp2p_noise::Error),
+    /// It did not answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Deadline(Duration),
+}
+
+/// Dials nodes under an identity of this process only.
+pub struct Dialer {
+    identity: Keypair,
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self {
+            identity: Keypair::generate_ed25519(),
+        }
+    }
+}
+
+impl Dialer {
+    /// The peer id that the node at `at` proves; the connection is closed at once.
+    ///
+    /// # Errors
+    /// Where nothing proves one `within` that time.
+    pub async fn dial(&self, at: SocketAddr, within: Duration) -> Result<PeerId, DialError> {
+        tokio::time::timeout(within, self.handshake(at))
+            .await
+            .unwrap_or(Err(DialError::Deadline(within)))
+    }
+
+    async fn handshake(&self, at: SocketAddr) -> Result<PeerId, DialError> {
+        let stream = TcpStream::connect(at)
+            .await
+            .map_err(|source| DialError::Connect { at, source })?;
+        let noise = libp2p_noise::Config::new(&self.identity)?;
+        let (protocol, io) = dialer_select_proto(stream.compat(), noise.protocol_info(), Version::V1).await?;
+        let (peer, _) = noise.upgrade_outbound(io, protocol).await?;
+        Ok(peer)
+    }
+}

@@ -1,0 +1,96 @@
+//! Restart: the eviction of a node whose restart is noted, once it would not be in vain.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use crate::certificates::Standing;
+use crate::cluster::{Cluster, Evicted};
+use crate::tls;
+
+/// How long the webhook must have been in reach: this node's view of the Service may be ahead of the
+/// API server's.
+const STEADY: Duration = Duration::from_secs(2);
+
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// What came of a restart.
+#[derive(Debug)]
+pub enum Restarted {
+    /// The pod is on its way.
+    Done,
+    /// It was gone already.
+    Gone,
+    /// A budget forbids it for now.
+    Refused(String),
+    /// It would be in vain, or could not be asked for.
+    HeldBack(String),
+}
+
+/// Restarts nodes.
+pub struct Restarter {
+    cluster: Cluster,
+    standing: watch::Receiver<Standing>,
+    reached: OnceLock<Instant>,
+}
+
+impl Restarter {
+    /// Restarts pods of this cluster as long as the webhook stands.
+    pub fn new(cluster: Cluster, standing: watch::Receiver<Standing>) -> Self {
+        Self {
+            cluster,
+            standing,
+            reached: OnceLock::new(),
+        }
+    }
+
+    /// Evicts the pod of that UID, if the webhook would be there for the one that follows.
+    pub async fn restart(&self, pod: &str, uid: &str) -> Restarted {
+        if let Err(why) = self.webhook_stands().await {
+            return Restarted::HeldBack(why);
+        }
+        match self.cluster.evict(pod, uid).await {
+            Ok(Evicted::Done) => Restarted::Done,
+            Ok(Evicted::Gone) => Restarted::Gone,
+            Ok(Evicted::Refused(why)) => Restarted::Refused(why),
+            Err(error) => Restarted::HeldBack(error.to_string()),
+        }
+    }
+
+    /// Whether the API server would reach the webhook: it is registered with our CA, and answers at the
+    /// very name that is registered, with a certificate of that CA.
+    async fn webhook_stands(&self) -> Result<(), String> {
+        let (endpoint, ca) = match &*self.standing.borrow() {
+            Standing::Registered { endpoint, ca } => (endpoint.clone(), ca.clone()),
+            Standing::Not(why) => return Err(why.clone()),
+        };
+        let (host, port) = endpoint;
+        let reach = tokio::time::timeout(WITHIN, handshake(&host, port, &ca)).await;
+        reach.unwrap_or_else(|_| Err("no answer".into())).map_err(|why| {
+            format!("the webhook cannot be reached as it is registered, at {host}:{port}: {why}")
+        })?;
+        let since = *self.reached.get_or_init(Instant::now);
+        if since.elapsed() < STEADY {
+            return Err("the webhook is in reach since this moment".into());
+        }
+        Ok(())
+    }
+}
+
+async fn handshake(host: &str, port: u16, ca: &str) -> Result<(), String> {
+    let config = tls::client_config(ca).map_err(|e| e.to_string())?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|e| e.to_string())?;
+    TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Takes up changes of the configuration file while Torch runs.
+//!
+//! The file is read again and compared: a mounted ConfigMap changes by a swap of directories, which a
+//! watch of the file misses.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
+
+use crate::config::{self, Config, MAX_FILE};
+use crate::telemetry::{Health, Metrics};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The name of this part in the health report.
+const PART: &str = "configuration";
+
+/// The file, and what it held when it was last taken or refused.
+pub struct Reload {
+    path: PathBuf,
+    seen: String,
+    config: watch::Sender<Arc<Config>>,
+}
+
+/// Why there is no configuration to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What it says cannot be used.
+    #[error("the configuration {path} is refused: {problems}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problems: config::Problems,
+    },
+}
+
+impl Reload {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// Where it cannot be read or used.
+    pub async fn begin(path: &Path) -> Result<Self, Error> {
+        let text = read(path).await?;
+        let parsed = config::parse(&text);
+        let config = parsed.map_err(|problems| Error::Refused {
+            path: path.to_owned(),
+            problems,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            seen: text,
+            config: watch::channel(Arc::new(config)).0,
+        })
+    }
+
+    /// The configuration in force, as it changes.
+    pub fn config(&self) -> watch::Receiver<Arc<Config>> {
+        self.config.subscribe()
+    }
+
+    /// Looks at the file again and again, until it is dropped. A file that cannot be used is told of, and
+    /// the configuration in force stays.
+    pub async fn run(mut self, metrics: Arc<Metrics>, health: Arc<Health>) {
+        health.well(PART, "");
+        let mut readable = true;
+        loop {
+            tokio::time::sleep(EVERY).await;
+            match read(&self.path).await {
+                Ok(text) => {
+                    readable = true;
+                    self.take(text, &metrics, &health);
+                }
+                Err(error) if std::mem::replace(&mut readable, false) => {
+                    tracing::error!(%error, "the configuration in force stays");
+                    health.well(PART, format!("{error}; the old one stays in force"));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, text: String, metrics: &Metrics, health: &Health) {
+        if text == self.seen {
+            return;
+        }
+        let parsed = config::parse(&text);
+        metrics.reload(parsed.is_ok());
+        self.seen = text;
+        match parsed {
+            Ok(config) => {
+                tracing::info!(groups = config.groups.len(), "took up the changed configuration");
+                health.well(PART, "");
+                self.config.send_replace(Arc::new(config));
+            }
+            Err(problems) => {
+                tracing::error!(path = %self.path.display(), %problems, "the changed configuration is refused, the old one stays in force");
+                health.well(
+                    PART,
+                    format!("the file is refused, the old one stays in force: {problems}"),
+                );
+            }
+        }
+    }
+}
+
+/// Reads the file, not more of it than a configuration may hold.
+async fn read(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = tokio::fs::File::open(path).await.map_err(fail)?;
+    let mut text = String::new();
+    file.take(MAX_FILE as u64 + 1)
+        .read_to_string(&mut text)
+        .await
+        .map_err(fail)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "mutualPeers: [{peers: [{nodeName: a}]}]";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_change_is_taken_and_a_bad_one_is_told_of() {
+        let path = std::env::temp_dir().join(format!("torch-reload-{}", std::process::id()));
+        tokio::fs::write(&path, GOOD).await.unwrap();
+        let reload = Reload::begin(&path).await.unwrap();
+        let mut config = reload.config();
+        let (metrics, health) = (Arc::new(Metrics::default()), Arc::new(Health::default()));
+        let running = tokio::spawn(reload.run(Arc::clone(&metrics), Arc::clone(&health)));
+
+        tokio::fs::write(&path, GOOD.replace("nodeName: a", "nodeName: b"))
+            .await
+            .unwrap();
+        config.changed().await.unwrap();
+        assert_eq!(config.borrow_and_update().groups[0].peers[0].node_name, "b");
+
+        tokio::fs::write(&path, "mutualPeers: [").await.unwrap();
+        while !metrics
+            .text()
+            .contains("config_reloads_total{outcome=\"failure\"} 1")
+        {
+            tokio::time::sleep(EVERY).await;
+        }
+        assert!(!config.has_changed().unwrap());
+        let (ready, report) = health.report();
+        assert!(ready && report.contains("the file is refused"), "{report}");
+        running.abort();
+        tokio::fs::remove_file(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_without_a_good_file() {
+        let error = Reload::begin(Path::new("/nowhere")).await.err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot read the configuration /nowhere")
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! What Torch says of itself: logs, metrics, health.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// The form of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Begins to log to stderr what `filter` lets through (as `RUST_LOG`: `info`, `torch=debug`, …).
+///
+/// # Errors
+/// Where the filter cannot be read.
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// One label, of few values.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Admission {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Probe {
+    probe: &'static str,
+    outcome: &'static str,
+}
+
+/// The metrics on `/metrics`.
+pub struct Metrics {
+    registry: Registry,
+    admissions: Family<Admission, Counter>,
+    probes: Family<Probe, Counter>,
+    deliveries: Family<Outcome, Counter>,
+    evictions: Family<Outcome, Counter>,
+    restarts: Family<Reason, Counter>,
+    reloads: Family<Outcome, Counter>,
+    nodes: Family<Outcome, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("torch");
+        macro_rules! register {
+            ($($name:literal, $help:literal => $metric:ident),* $(,)?) => {
+                $(let $metric = Family::default(); registry.register($name, $help, Family::clone(&$metric));)*
+                Self { $($metric,)* registry }
+            };
+        }
+        register! {
+            "admission_requests", "Admission reviews answered, by what was decided and why" => admissions,
+            "probes", "Attempts to learn a node's peer id" => probes,
+            "deliveries", "Attempts to write a node's file" => deliveries,
+            "evictions", "Evictions asked for, by the answer" => evictions,
+            "restarts", "Nodes restarted, by why" => restarts,
+            "config_reloads", "Changes of the configuration file, by whether they were taken" => reloads,
+            "nodes", "Configured nodes, by whether their address is known" => nodes,
+        }
+    }
+}
+
+impl Metrics {
+    /// A review was answered.
+    pub fn admission(&self, injected: bool, reason: &'static str) {
+        let outcome = if injected { "injected" } else { "unchanged" };
+        self.admissions
+            .get_or_create(&Admission { outcome, reason })
+            .inc();
+    }
+
+    /// A probe ended.
+    pub fn probe(&self, probe: &'static str, succeeded: bool) {
+        self.probes
+            .get_or_create(&Probe {
+                probe,
+                outcome: outcome(succeeded),
+            })
+            .inc();
+    }
+
+    /// A delivery ended.
+    pub fn delivery(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// An eviction was answered.
+    pub fn eviction(&self, outcome: &'static str) {
+        self.evictions.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// A node was restarted.
+    pub fn restart(&self, reason: &'static str) {
+        self.restarts.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// The configuration file changed.
+    pub fn reload(&self, taken: bool) {
+        self.reloads
+            .get_or_create(&Outcome {
+                outcome: outcome(taken),
+            })
+            .inc();
+    }
+
+    /// So many nodes are known and unknown.
+    pub fn nodes(&self, known: usize, unknown: usize) {
+        for (outcome, n) in [("known", known), ("unknown", unknown)] {
+            self.nodes
+                .get_or_create(&Outcome { outcome })
+                .set(i64::try_from(n).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The metrics in the text form of OpenMetrics.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes everything");
+        text
+    }
+}
+
+fn outcome(succeeded: bool) -> &'static str {
+    if succeeded { "success" } else { "failure" }
+}
+
+/// Whether each part of Torch does its work.
+#[derive(Default)]
+pub struct Health(Mutex<BTreeMap<&'static str, (bool, String)>>);
+
+impl Health {
+    /// A part that must be well before Torch is ready.
+    pub fn expect(&self, part: &'static str) {
+        self.set(part, false, "not there yet".into());
+    }
+
+    /// A part is well, with a remark or an empty one.
+    pub fn well(&self, part: &'static str, remark: impl Into<String>) {
+        self.set(part, true, remark.into());
+    }
+
+    /// Whether all is well, and a line for each part.
+    pub fn report(&self) -> (bool, String) {
+        let parts = self.0.lock().expect("no panic holds this lock");
+        let mut text = String::new();
+        for (part, (well, remark)) in parts.iter() {
+            let (mark, word) = if *well { ('+', "ok") } else { ('-', "failed") };
+            let remark = if remark.is_empty() {
+                String::new()
+            } else {
+                format!(": {remark}")
+            };
+            writeln!(text, "[{mark}]{part} {word}{remark}").expect("a String takes everything");
+        }
+        (parts.values().all(|(well, _)| *well), text)
+    }
+
+    fn set(&self, part: &'static str, well: bool, remark: String) {
+        self.0
+            .lock()
+            .expect("no panic holds this lock")
+            .insert(part, (well, remark));
+    }
+}
