@@ -45,6 +45,9 @@ const MOST_ACTS: usize = 64;
 /// How many of them may be probes that a request asked for.
 const MOST_ASKED: usize = 32;
 
+/// How often a known address is dialled again.
+const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
 const PROBE_PACE: Pace = Pace {
     first: SignedDuration::from_millis(400),
     most: SignedDuration::from_secs(30),
@@ -52,6 +55,10 @@ const PROBE_PACE: Pace = Pace {
 const EXEC_PACE: Pace = Pace {
     first: SignedDuration::from_secs(1),
     most: SignedDuration::from_secs(60),
+};
+const CHECK_PACE: Pace = Pace {
+    first: SignedDuration::from_secs(2),
+    most: CHECK_EVERY,
 };
 const EVICT_PACE: Pace = Pace {
     first: SignedDuration::from_secs(3),
@@ -528,9 +535,15 @@ impl Leader {
         if trace.reach.as_ref().is_some_and(|before| *before != reach) {
             tracing::info!(pod = of.pod, ?reach, "its address");
         }
-        trace.check.succeed(Some(
-            Timestamp::now() + plan::CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64()),
-        ));
+        let now = Timestamp::now();
+        match &reach {
+            Reach::Reachable => trace
+                .check
+                .succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64()))),
+            Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
+                trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
+            }
+        }
         trace.reach = Some(reach);
     }
 

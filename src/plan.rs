@@ -24,9 +24,6 @@ pub use wait::Wait;
 /// How long a container runs before its process is looked at: start scripts need a moment.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
 
-/// How often a known address is dialled again.
-pub const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
-
 /// All that a plan is made from.
 #[derive(Clone, Copy)]
 pub struct World<'a> {

@@ -54,9 +54,13 @@ impl Reason {
 pub(super) fn decide(world: World<'_>, nodes: &[Node<'_>], agenda: &mut Agenda) -> Vec<Option<Wait>> {
     let mut busy = Busy::new(world, agenda);
     let verdicts: Vec<_> = nodes.iter().map(|node| candidate(node, world, agenda)).collect();
-    // An intention comes before everybody's turn: its pod may be gone already, unseen.
+    // An intention comes before everybody's turn: its pod may be gone already, unseen. One that a
+    // budget forbids steps aside, since nothing says that the budget of the next node does.
     for (node, verdict) in nodes.iter().zip(&verdicts) {
-        if verdict.is_ok() && is_intended(world, node.pod) && !is_held_back(node, agenda) {
+        if verdict.is_ok()
+            && is_intended(world, node.pod)
+            && !(node.trace.budget && is_held_back(node, agenda))
+        {
             busy.claim(node);
         }
     }
@@ -81,10 +85,13 @@ fn turn(
     if let Some(after) = busy.other(node) {
         return Some(Wait::Turn { after });
     }
-    if is_held_back(node, agenda) {
-        return Some(held_back(node));
+    let held_back = is_held_back(node, agenda);
+    if !(held_back && node.trace.budget) {
+        busy.claim(node);
     }
-    busy.claim(node);
+    if held_back {
+        return Some(self::held_back(node));
+    }
     let pod = node.pod.name.clone();
     if !is_intended(world, node.pod) {
         agenda.acts.push(Act::Note { pod, reason });
