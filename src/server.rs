@@ -104,3 +104,6 @@ async fn connection(
     }
     Ok(connection.await?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,315 @@
+use std::collections::BTreeMap;
 
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::config;
+use crate::leader::{Snapshot, TooMany};
+use crate::peers::{Book, Known};
+use crate::plan::NodeState;
+
+const PEER: &str = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
+
+fn snapshot(known: &[&str]) -> Snapshot {
+    let config = config::parse(
+        "mutualPeers: [{peers: [{nodeName: da-bridge-1}, {nodeName: da-full-1}]}, {peers: [{nodeName: x}, {nodeName: y}]}]",
+    )
+    .unwrap();
+    let mut book = Book::default();
+    for pod in known {
+        let known = Known {
+            address: format!("/dns/{pod}/tcp/2121/p2p/{PEER}").parse().unwrap(),
+            workload: pod.strip_suffix("-0").map(String::from),
+            container: "c".into(),
+            learned: Timestamp::UNIX_EPOCH,
+        };
+        book.nodes.insert(pod.to_string(), known);
+    }
+    let state = |node: &str, group: &str| NodeState {
+        pod: format!("{node}-0"),
+        node: node.into(),
+        groups: vec![group.into()],
+        phase: "Running".into(),
+        address: book.nodes.get(&format!("{node}-0")).map(|k| k.address.clone()),
+        variable: None,
+        restarts: 0,
+        waits_for: None,
+        file: None,
+        reach: None,
+    };
+    let nodes = [
+        ("da-bridge-1", "group-1"),
+        ("da-full-1", "group-1"),
+        ("x", "group-2"),
+        ("y", "group-2"),
+    ];
+    let nodes = nodes.map(|(node, group)| state(node, group)).into();
+    Snapshot {
+        config: Arc::new(config),
+        book: Arc::new(book),
+        nodes,
+    }
+}
+
+struct Bed {
+    context: Context,
+    asks: mpsc::Receiver<Ask>,
+}
+
+fn bed(known: &[&str]) -> Bed {
+    let (asks, receiver) = mpsc::channel(1);
+    let context = Context {
+        namespace: "da".into(),
+        view: Arc::new(ArcSwap::from_pointee(snapshot(known))),
+        asks,
+        metrics: Arc::default(),
+        health: Arc::default(),
+        shutdown: Shutdown::default(),
+    };
+    Bed {
+        context,
+        asks: receiver,
+    }
+}
+
+async fn send(router: Router, request: http::Request<Body>) -> (StatusCode, HeaderMap, String) {
+    let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        head.status,
+        head.headers,
+        String::from_utf8(body.to_vec()).unwrap(),
+    )
+}
+
+async fn call(context: &Context, method: &str, path: &str, body: impl Into<Body>) -> (u16, HeaderMap, Value) {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .body(body.into())
+        .unwrap();
+    let (status, headers, body) = send(routes(context.clone()), request).await;
+    let body: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}"));
+    assert_eq!(
+        body["status"],
+        status.as_u16(),
+        "the status in the body is the one of HTTP"
+    );
+    (status.as_u16(), headers, body)
+}
+
+/// Everybody who is asked about is tried and stays unknown.
+fn answer_asks(mut bed: Bed, answer: Result<(), TooMany>) -> Context {
+    tokio::spawn(async move {
+        while let Some(ask) = bed.asks.recv().await {
+            let _ = ask.done.send(answer);
+        }
+    });
+    bed.context
+}
+
+const BOTH: [&str; 2] = ["da-bridge-1-0", "da-full-1-0"];
+
+#[tokio::test]
+async fn what_is_in_force_and_who_is_there_is_told() {
+    let Bed { context, .. } = bed(&BOTH);
+    let (status, _, config) = call(&context, "GET", "/config", "").await;
+    assert_eq!(
+        (status, &config["body"]["mutualPeers"][0]["peers"][1]["nodeName"]),
+        (200, &json!("da-full-1"))
+    );
+    let (status, _, list) = call(&context, "GET", "/list", "").await;
+    assert_eq!(
+        (status, &list["body"][0]["pod"], &list["body"][0]["restarts"]),
+        (200, &json!("da-bridge-1-0"), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn gen_answers_for_pods_and_for_node_names() {
+    let Bed { context, .. } = bed(&BOTH);
+    let addresses = json!({
+        "da-bridge-1-0": format!("/dns/da-bridge-1-0/tcp/2121/p2p/{PEER}"),
+        "da-full-1-0": format!("/dns/da-full-1-0/tcp/2121/p2p/{PEER}"),
+    });
+    for name in ["da-bridge-1", "da-bridge-1-0"] {
+        for field in ["podName", "nodeName"] {
+            let (status, _, answer) = call(&context, "POST", "/gen", json!({field: name}).to_string()).await;
+            assert_eq!((status, &answer["body"]), (200, &addresses));
+            assert_eq!(answer["trustedPeers"], addresses["da-full-1-0"], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn gen_gives_the_value_alone_to_who_wants_text() {
+    let ask = |context: &Context| {
+        let request = http::Request::post("/gen").header("accept", "text/plain");
+        let request = request.body(Body::from(r#"{"podName":"da-full-1-0"}"#)).unwrap();
+        send(routes(context.clone()), request)
+    };
+    let (status, _, text) = ask(&bed(&BOTH).context).await;
+    assert_eq!(
+        (status.as_u16(), text),
+        (200, format!("/dns/da-bridge-1-0/tcp/2121/p2p/{PEER}\n"))
+    );
+    let (status, headers, _) = ask(&answer_asks(bed(&["da-full-1-0"]), Ok(()))).await;
+    assert_eq!(
+        (status.as_u16(), headers["retry-after"].to_str().unwrap()),
+        (503, "2"),
+        "its own address is no peer's"
+    );
+}
+
+#[tokio::test]
+async fn gen_all_answers_for_a_list_or_for_all() {
+    let context = answer_asks(bed(&BOTH), Ok(()));
+    let (status, _, answer) = call(
+        &context,
+        "POST",
+        "/genAll",
+        r#"{"podName":["da-bridge-1","da-full-1"]}"#,
+    )
+    .await;
+    assert_eq!((status, answer["body"].as_object().unwrap().len()), (200, 2));
+    for all in ["", "{}", r#"{"podName":[]}"#] {
+        let (status, _, answer) = call(&context, "POST", "/genAll", all).await;
+        assert_eq!(
+            (status, answer["trustedPeers"].as_object().unwrap().len()),
+            (200, 4),
+            "{all:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_granted_is_said_with_its_status() {
+    let context = answer_asks(bed(&[]), Ok(()));
+    let large = format!(r#"{{"podName":"{}"}}"#, "a".repeat(1024 * 1024));
+    for (status, method, path, body) in [
+        (404, "POST", "/gen", r#"{"podName":"stranger"}"#.to_owned()),
+        (
+            404,
+            "POST",
+            "/genAll",
+            r#"{"podName":["da-full-1","stranger"]}"#.into(),
+        ),
+        (400, "POST", "/gen", String::new()),
+        (400, "POST", "/gen", "{".into()),
+        (400, "POST", "/gen", "{}".into()),
+        (400, "POST", "/gen", r#"{"podName":7}"#.into()),
+        (400, "POST", "/gen", r#"{"podName":"a","nodeName":"b"}"#.into()),
+        (400, "POST", "/genAll", r#"{"podName":"a"}"#.into()),
+        (503, "POST", "/gen", r#"{"podName":"da-full-1"}"#.into()),
+        (503, "POST", "/genAll", r#"{"podName":["da-full-1"]}"#.into()),
+        (413, "POST", "/gen", large),
+        (405, "GET", "/gen", String::new()),
+        (405, "POST", "/list", String::new()),
+        (404, "GET", "/", String::new()),
+    ] {
+        let shown: String = body.chars().take(50).collect();
+        let (got, headers, answer) = call(&context, method, path, body).await;
+        assert_eq!(got, status, "{method} {path} {shown}");
+        assert!(
+            answer["errors"][0].as_str().is_some_and(|e| !e.is_empty()),
+            "{answer}"
+        );
+        assert_eq!(headers.contains_key("retry-after"), status == 503);
+    }
+}
+
+#[tokio::test]
+async fn too_many_probes_at_once_are_refused() {
+    let context = answer_asks(bed(&[]), Err(TooMany));
+    let (status, headers, _) = call(&context, "POST", "/gen", r#"{"podName":"da-full-1"}"#).await;
+    assert_eq!(
+        (status, &headers["retry-after"]),
+        (429, &HeaderValue::from_static("2"))
+    );
+}
+
+#[tokio::test]
+async fn gen_asks_only_about_members_that_run_and_are_not_known() {
+    let mut bed = bed(&["da-bridge-1-0"]);
+    let context = bed.context.clone();
+    let asking = tokio::spawn(async move {
+        call(&context, "POST", "/gen", r#"{"podName":"da-full-1"}"#)
+            .await
+            .0
+    });
+    let ask = bed.asks.recv().await.unwrap();
+    assert_eq!(ask.pods, ["da-full-1-0"]);
+    bed.context.view.store(Arc::new(snapshot(&BOTH)));
+    ask.done.send(Ok(())).unwrap();
+    assert_eq!(asking.await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn reviews_are_answered_and_counted() {
+    let Bed { context, .. } = bed(&BOTH);
+    let review = json!({"request": {
+        "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "name": "da-full-1-0",
+        "namespace": "da", "object": {"metadata": {"ownerReferences": [{"kind": "StatefulSet", "name": "da-full-1", "controller": true}]},
+        "spec": {"containers": [{"name": "da"}]}},
+    }});
+    let ask = |body: String| {
+        send(
+            routes(context.clone()),
+            http::Request::post("/mutate").body(Body::from(body)).unwrap(),
+        )
+    };
+    let (status, headers, body) = ask(review.to_string()).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status.as_u16(), &headers["content-type"]),
+        (200, &HeaderValue::from_static("application/json"))
+    );
+    assert_eq!(
+        (&body["response"]["uid"], &body["response"]["patchType"]),
+        (&json!("u"), &json!("JSONPatch"))
+    );
+    assert_eq!(ask("{}".into()).await.0.as_u16(), 400);
+    assert_eq!(ask(" ".repeat(MAX_REVIEW + 1)).await.0.as_u16(), 413);
+    let counted = r#"torch_admission_requests_total{outcome="injected",reason="injected_no_claim"} 1"#;
+    assert!(
+        context.metrics.text().contains(counted),
+        "{}",
+        context.metrics.text()
+    );
+}
+
+#[tokio::test]
+async fn health_is_told_on_the_plain_port_only() {
+    let Bed { context, .. } = bed(&BOTH);
+    let get = |path: &str| {
+        let request = http::Request::get(path).body(Body::empty()).unwrap();
+        send(plain_routes(context.clone()), request)
+    };
+    context.health.expect("book");
+    assert_eq!(get("/healthz").await.0.as_u16(), 200);
+    let (status, _, report) = get("/readyz").await;
+    assert_eq!(
+        (status.as_u16(), report.contains("[-]book failed: not there yet")),
+        (503, true),
+        "{report}"
+    );
+    context.health.well("book", "2 nodes");
+    let (status, _, report) = get("/readyz?verbose").await;
+    assert_eq!(
+        (status.as_u16(), report.contains("[+]book ok: 2 nodes")),
+        (200, true),
+        "{report}"
+    );
+    context.shutdown.stop();
+    assert_eq!(get("/readyz").await.0.as_u16(), 503, "not ready while it drains");
+    let secret: BTreeMap<&str, u16> = [("/list", 404), ("/config", 404), ("/mutate", 404)].into();
+    for (path, status) in secret {
+        assert_eq!(get(path).await.0.as_u16(), status, "{path}");
+    }
+}
