@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use crate::cluster::{self, Ca, Change, Cluster, Registration, Stored};
+use crate::cluster::{self, Ca, Cluster, Listing, Registration, Stored};
 use crate::tls::{self, Own, Serving};
 
 /// How often the clock is looked at: a timer of weeks would miss a suspend.
@@ -94,25 +94,18 @@ impl Keeper {
         let mut registrations = pinned(self.cluster.registration(&self.registration));
         let mut published = pinned(self.cluster.published_ca());
         let mut clock = tokio::time::interval(LOOK);
-        let mut registered: Option<Registration> = None;
-        let mut listed: Option<Registration> = None;
+        let (mut registered, mut public) = (Listing::default(), Listing::default());
         loop {
             let done = tokio::select! {
                 _ = clock.tick() => self.renew().await,
                 Some(change) = registrations.next() => {
-                    match change {
-                        Change::Begin => listed = None,
-                        Change::Put(r) => { registered = Some(r.clone()); listed = Some(r); }
-                        Change::Complete => registered = listed.take(),
-                        Change::Gone(_) => registered = None,
-                    }
-                    self.register(registered.as_ref()).await
+                    registered.apply(change, |_| "");
+                    self.register(&registered).await
                 }
-                Some(change) = published.next() => match change {
-                    Change::Put(Some(ca)) if ca == self.own.ca() => Ok(()),
-                    Change::Begin => Ok(()),
-                    _ => self.cluster.publish_ca(&self.own.ca().to_owned()).await.map_err(Error::from),
-                },
+                Some(change) = published.next() => {
+                    public.apply(change, |_| "");
+                    self.publish(&public).await
+                }
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "cannot keep the certificates; trying again");
@@ -137,8 +130,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// Publishes the CA again where somebody took it away.
+    async fn publish(&self, public: &Listing<Option<Ca>>) -> Result<(), Error> {
+        let there = public.all().values().flatten().any(|ca| ca == self.own.ca());
+        if there || !public.is_current() {
+            return Ok(());
+        }
+        Ok(self.cluster.publish_ca(&self.own.ca().to_owned()).await?)
+    }
+
     /// Puts the caBundle right where it is not, and says how the webhook stands.
-    async fn register(&self, registration: Option<&Registration>) -> Result<(), Error> {
+    async fn register(&self, registered: &Listing<Registration>) -> Result<(), Error> {
+        if !registered.is_current() {
+            return Ok(());
+        }
+        let registration = registered.all().values().next();
         let ca = self.own.ca().to_owned();
         let standing = match registration {
             None => Standing::Not(format!(

@@ -5,6 +5,7 @@
 
 mod book;
 mod exec;
+mod listing;
 mod own;
 mod pods;
 mod watch;
@@ -17,6 +18,7 @@ use kube::{Api, Client};
 
 pub use book::BookStore;
 pub use exec::{ExecError, Output};
+pub use listing::Listing;
 pub use own::{Ca, Registration, Stored};
 pub use pods::Evicted;
 pub use watch::Change;

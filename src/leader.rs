@@ -6,7 +6,6 @@
 
 mod delivery;
 pub mod discovery;
-mod listing;
 pub mod restart;
 
 use std::collections::{BTreeSet, HashSet};
@@ -17,10 +16,10 @@ use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::cluster::{self, BookStore, Cluster, ExecError};
+use crate::cluster::{self, BookStore, Cluster, ExecError, Listing};
 use crate::config::Config;
 use crate::peers::{Book, Known, Pod, Restart};
 use crate::plan::{
@@ -30,7 +29,6 @@ use crate::plan::{
 use crate::telemetry::{Health, Metrics};
 
 use discovery::{Discovery, Learned};
-use listing::Listing;
 use restart::{Restarted, Restarter};
 
 /// How long changes are gathered before the plan is made again.
@@ -219,7 +217,7 @@ impl Leader {
             let due = tokio::select! {
                 Some(change) = pods.next() => { self.pods.apply(change, |p| &p.name); true }
                 Some(change) = services.next() => { self.services.apply(change, |s| s); true }
-                Some(Ok(outcome)) = self.acts.join_next() => { self.outcome(outcome); true }
+                Some(done) = self.acts.join_next() => { self.outcome(finished(done)); true }
                 Some(ask) = asks.recv() => { self.ask(ask); true }
                 Ok(()) = config.changed() => { self.config = Arc::clone(&config.borrow_and_update()); true }
                 () = tokio::time::sleep_until(next) => false,
@@ -238,7 +236,6 @@ impl Leader {
         if !(self.pods.is_complete() && self.services.is_complete()) {
             return far;
         }
-        self.health.well("pods", String::new());
         self.memory
             .retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
         self.tidy();
@@ -248,6 +245,7 @@ impl Leader {
             self.begin(act);
         }
         self.publish(plan.nodes);
+        self.health.well("pods", "");
         let saving = self.save_if_due();
         let wake = plan.wake.map(|at| {
             at.duration_since(Timestamp::now())
@@ -656,6 +654,11 @@ impl Leader {
             }
         }
     }
+}
+
+/// An act that panicked would be under way for ever: a new start is better.
+fn finished(done: Result<Outcome, JoinError>) -> Outcome {
+    done.unwrap_or_else(|crashed| std::panic::resume_unwind(crashed.into_panic()))
 }
 
 fn noted(book: &Book) -> HashSet<String> {

@@ -106,6 +106,9 @@ pub struct NodeState {
     pub pod: String,
     /// The `nodeName` of the configuration.
     pub node: String,
+    /// The workload that the pod belongs to.
+    #[serde(skip)]
+    pub workload: Option<String>,
     /// The names of its groups.
     pub groups: Vec<String>,
     /// The pod's phase; `NotFound` where there is no pod.
@@ -409,6 +412,7 @@ impl<'a> Node<'a> {
         NodeState {
             pod: self.pod.name.clone(),
             node: peer(self.groups[0]).map_or_else(String::new, |p| p.node_name.clone()),
+            workload: self.pod.workload.clone(),
             groups: self
                 .groups
                 .iter()
@@ -470,6 +474,7 @@ fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
         Some(NodeState {
             pod: peer.node_name.clone(),
             node: peer.node_name.clone(),
+            workload: None,
             groups: world
                 .config
                 .groups_of(who)

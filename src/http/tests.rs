@@ -34,6 +34,7 @@ fn snapshot(known: &[&str]) -> Snapshot {
     let state = |node: &str, group: &str| NodeState {
         pod: format!("{node}-0"),
         node: node.into(),
+        workload: Some(node.into()),
         groups: vec![group.into()],
         phase: "Running".into(),
         address: book.nodes.get(&format!("{node}-0")).map(|k| k.address.clone()),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::Change;
+use super::Change;
 
 /// Objects by their names.
 #[derive(Debug)]
-pub(super) struct Listing<T> {
+pub struct Listing<T> {
     objects: BTreeMap<String, T>,
     /// What a listing that is not complete yet has shown.
     coming: BTreeMap<String, T>,
@@ -26,7 +26,8 @@ impl<T> Default for Listing<T> {
 }
 
 impl<T> Listing<T> {
-    pub fn apply(&mut self, change: Change<T>, name: impl Fn(&T) -> &String) {
+    /// Takes in a change.
+    pub fn apply(&mut self, change: Change<T>, name: impl Fn(&T) -> &str) {
         match change {
             Change::Begin => {
                 self.coming.clear();
@@ -38,7 +39,7 @@ impl<T> Listing<T> {
                 } else {
                     &mut self.objects
                 };
-                into.insert(name(&object).clone(), object);
+                into.insert(name(&object).to_owned(), object);
             }
             Change::Complete => {
                 self.objects = std::mem::take(&mut self.coming);
@@ -56,6 +57,12 @@ impl<T> Listing<T> {
         self.complete
     }
 
+    /// Whether no new listing is under way either.
+    pub fn is_current(&self) -> bool {
+        self.complete && !self.begun
+    }
+
+    /// What there is.
     pub fn all(&self) -> &BTreeMap<String, T> {
         &self.objects
     }
@@ -75,7 +82,7 @@ mod tests {
                 Change::Put(s) => Change::Put(s.to_owned()),
                 Change::Gone(s) => Change::Gone(s.to_owned()),
             };
-            listing.apply(change, |s: &String| s);
+            listing.apply(change, |s: &String| s.as_str());
             (
                 listing.is_complete(),
                 listing.all().keys().cloned().collect::<Vec<_>>().join(" "),
