@@ -94,9 +94,7 @@ impl Decision {
         match self {
             Self::Unchanged(why) => why.label(),
             Self::Injected { no_mount: None, .. } => "injected_with_mount",
-            Self::Injected {
-                no_mount: Some(why), ..
-            } => why.label(),
+            Self::Injected { no_mount: Some(why), .. } => why.label(),
         }
     }
 }
@@ -150,10 +148,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
         return Err(Unchanged::OtherNamespace);
     }
     let name = pod.metadata.name.as_deref().unwrap_or(&request.name);
-    let who = Who {
-        pod: name,
-        workload: workload_of(pod),
-    };
+    let who = Who { pod: name, workload: workload_of(pod) };
     let settings = input.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     if pod.metadata.annotation("kubernetes.io/config.mirror").is_some() {
         return Err(Unchanged::MirrorPod);
@@ -161,10 +156,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     if pod.metadata.annotation(INJECT) == Some("false") {
         return Err(Unchanged::OptedOut);
     }
-    let (at, container) = pod
-        .spec
-        .find(&settings.container_name)
-        .ok_or(Unchanged::UnknownContainer)?;
+    let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
     if container.env.iter().flatten().any(|v| v.name == TRUSTED_PEERS) {
         return Err(Unchanged::AlreadySet);
     }
@@ -177,24 +169,12 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     }
     let mount = mount(settings, &pod.spec, container);
     let patch = patch(pod, &at, container, &value, mount.as_ref().ok());
-    Ok(Decision::Injected {
-        patch,
-        no_mount: mount.err(),
-    })
+    Ok(Decision::Injected { patch, no_mount: mount.err() })
 }
 
 fn workload_of<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
-    let owner = pod
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|o| o.controller == Some(true))?;
-    Some(workload(
-        &owner.kind,
-        &owner.name,
-        pod.metadata.label("pod-template-hash"),
-    ))
+    let owner = pod.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true))?;
+    Some(workload(&owner.kind, &owner.name, pod.metadata.label("pod-template-hash")))
 }
 
 fn patch(
@@ -211,50 +191,27 @@ fn patch(
             patch.push(append("/spec/volumes", pod.spec.volumes.is_some(), volume));
         }
         let mounts = format!("{at}/volumeMounts");
-        patch.push(append(
-            &mounts,
-            container.volume_mounts.is_some(),
-            mount.volume_mount(),
-        ));
+        patch.push(append(&mounts, container.volume_mounts.is_some(), mount.volume_mount()));
     }
-    let done = if mount.is_some() {
-        "TRUSTED_PEERS, volumeMount"
-    } else {
-        TRUSTED_PEERS
-    };
+    let done = if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS };
     patch.push(annotate(pod, done));
     patch
 }
 
 /// Appends to a list that may not be there yet.
 fn append(list: &str, there: bool, value: Value) -> Operation {
-    let (path, value) = if there {
-        (format!("{list}/-"), value)
-    } else {
-        (list.into(), json!([value]))
-    };
-    Operation {
-        op: "add",
-        path,
-        value,
-    }
+    let (path, value) = if there { (format!("{list}/-"), value) } else { (list.into(), json!([value])) };
+    Operation { op: "add", path, value }
 }
 
 fn annotate(pod: &Pod<'_>, done: &str) -> Operation {
     let there = pod.metadata.annotations.is_some();
     let (path, value) = if there {
-        (
-            format!("/metadata/annotations/{}", INJECTED.replace('/', "~1")),
-            json!(done),
-        )
+        (format!("/metadata/annotations/{}", INJECTED.replace('/', "~1")), json!(done))
     } else {
         ("/metadata/annotations".into(), json!({INJECTED: done}))
     };
-    Operation {
-        op: "add",
-        path,
-        value,
-    }
+    Operation { op: "add", path, value }
 }
 
 /// The `AdmissionReview` as the API documents it: the patch in base64.
@@ -272,26 +229,15 @@ struct Response<'a> {
 }
 
 fn answer(uid: &str, decision: Decision) -> Answer {
-    let mut response = Response {
-        uid,
-        allowed: true,
-        patch_type: None,
-        patch: None,
-        warnings: vec![],
-    };
+    let mut response = Response { uid, allowed: true, patch_type: None, patch: None, warnings: vec![] };
     if let Decision::Injected { patch, no_mount } = &decision {
         response.patch_type = Some("JSONPatch");
         response.patch = Some(BASE64.encode(json!(patch).to_string()));
-        response
-            .warnings
-            .extend(no_mount.and_then(NoMount::warning).map(Cow::Borrowed));
+        response.warnings.extend(no_mount.and_then(NoMount::warning).map(Cow::Borrowed));
     }
     let review =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-    Answer {
-        decision,
-        body: review.to_string().into_bytes(),
-    }
+    Answer { decision, body: review.to_string().into_bytes() }
 }
 
 #[cfg(test)]

@@ -52,23 +52,14 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     let config = reload.config();
     let cluster = Cluster::connect(args.namespace).await?;
     let namespace: Arc<str> = cluster.namespace().into();
-    let registration = args
-        .webhook_configuration
-        .unwrap_or_else(|| format!("torch-{namespace}"));
-    let keeper = Keeper::begin(
-        cluster.clone(),
-        service_names(&args.service, &namespace),
-        registration,
-    )
-    .await
-    .context("no certificate to serve with")?;
+    let registration = args.webhook_configuration.unwrap_or_else(|| format!("torch-{namespace}"));
+    let keeper = Keeper::begin(cluster.clone(), service_names(&args.service, &namespace), registration)
+        .await
+        .context("no certificate to serve with")?;
     let serving = keeper.serving();
 
     let (asks, asked) = mpsc::channel(64);
-    let snapshot = Snapshot {
-        config: Arc::clone(&config.borrow()),
-        ..Snapshot::default()
-    };
+    let snapshot = Snapshot { config: Arc::clone(&config.borrow()), ..Snapshot::default() };
     let view: View = Arc::new(ArcSwap::from_pointee(snapshot));
     let context = Context {
         namespace,
@@ -78,12 +69,7 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
         health: Arc::new(Health::default()),
         shutdown: Shutdown::default(),
     };
-    let Context {
-        metrics,
-        health,
-        shutdown,
-        ..
-    } = context.clone();
+    let Context { metrics, health, shutdown, .. } = context.clone();
     for part in ["book", "pods"] {
         health.expect(part);
     }
@@ -121,7 +107,5 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
 }
 
 async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(at)
-        .await
-        .with_context(|| format!("cannot listen on {at}"))
+    TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))
 }

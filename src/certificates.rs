@@ -65,18 +65,10 @@ impl Keeper {
     /// Where the Secret cannot be read or written.
     pub async fn begin(cluster: Cluster, names: Vec<String>, registration: String) -> Result<Self, Error> {
         let (own, key) = ensure(&cluster, &names).await?;
-        let none = Standing::Not(format!(
-            "MutatingWebhookConfiguration {registration} has not been seen yet"
-        ));
+        let none =
+            Standing::Not(format!("MutatingWebhookConfiguration {registration} has not been seen yet"));
         let (standing, _) = watch::channel(none);
-        Ok(Self {
-            cluster,
-            names,
-            registration,
-            own,
-            serving: Serving::new(key),
-            standing,
-        })
+        Ok(Self { cluster, names, registration, own, serving: Serving::new(key), standing })
     }
 
     /// What the server is to show.
@@ -147,10 +139,7 @@ impl Keeper {
         let registration = registered.all().values().next();
         let ca = self.own.ca().to_owned();
         let standing = match registration {
-            None => Standing::Not(format!(
-                "there is no MutatingWebhookConfiguration {}",
-                self.registration
-            )),
+            None => Standing::Not(format!("there is no MutatingWebhookConfiguration {}", self.registration)),
             Some(registration) if !registration.trusts(&ca) => {
                 self.cluster.set_ca_bundle(registration, &ca).await?;
                 tracing::info!(name = self.registration, "put the caBundle right");
@@ -180,11 +169,9 @@ async fn ensure(cluster: &Cluster, names: &[String]) -> Result<(Own, Arc<Certifi
         let now = Timestamp::now();
         let read = Own::read(&stored.data);
         let found = read.as_ref().map_err(ToString::to_string);
-        let why = match found.and_then(|own| {
-            own.check(names, now)
-                .map_err(|e| e.to_string())
-                .map(|key| (own, key))
-        }) {
+        let why = match found
+            .and_then(|own| own.check(names, now).map_err(|e| e.to_string()).map(|key| (own, key)))
+        {
             Ok((own, key)) => return Ok((own.clone(), key)),
             Err(why) => why,
         };

@@ -42,11 +42,7 @@ enum Command {
 /// command line itself is wrong.
 pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve {
-            serve,
-            log_format,
-            log,
-        } => self::serve(serve, log_format, &log),
+        Command::Serve { serve, log_format, log } => self::serve(serve, log_format, &log),
         Command::Check { file } => return check(&file),
     };
     match done {
@@ -79,10 +75,7 @@ fn check(file: &PathBuf) -> ExitCode {
     match config::parse(&text) {
         Ok(config) => {
             let nodes: usize = config.groups.iter().map(|g| g.peers.len()).sum();
-            println!(
-                "{name} is good: {} group(s), {nodes} member(s)",
-                config.groups.len()
-            );
+            println!("{name} is good: {} group(s), {nodes} member(s)", config.groups.len());
             ExitCode::SUCCESS
         }
         Err(problems) => {

@@ -84,10 +84,7 @@ async fn call<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(source)) => Err(Error::Api {
-            act: act(),
-            source: Box::new(source),
-        }),
+        Ok(Err(source)) => Err(Error::Api { act: act(), source: Box::new(source) }),
         Err(_) => Err(Error::Deadline { act: act() }),
     }
 }
@@ -112,9 +109,7 @@ impl Cluster {
         config.read_timeout = Some(SILENCE);
         // A 429 means that a budget forbids an eviction: it is not to be hidden behind retries.
         config.default_retry = false;
-        config
-            .headers
-            .push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
+        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
         Ok(Self { client, namespace })

@@ -52,10 +52,7 @@ pub fn routes(context: Context) -> Router {
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::from_fn(within))
-        .layer(middleware::from_fn_with_state(
-            context.shutdown.clone(),
-            close_while_draining,
-        ))
+        .layer(middleware::from_fn_with_state(context.shutdown.clone(), close_while_draining))
         .with_state(context)
 }
 
@@ -71,11 +68,7 @@ pub fn plain_routes(context: Context) -> Router {
 /// Answers a review from memory: no call, and no lock across an await.
 async fn mutate(State(context): State<Context>, body: Bytes) -> Response {
     let snapshot = context.view.load();
-    let input = Input {
-        namespace: &context.namespace,
-        config: &snapshot.config,
-        book: &snapshot.book,
-    };
+    let input = Input { namespace: &context.namespace, config: &snapshot.config, book: &snapshot.book };
     match admission::review(&body, input) {
         Ok(answer) => {
             let injected = matches!(answer.decision, Decision::Injected { .. });
@@ -89,11 +82,7 @@ async fn mutate(State(context): State<Context>, body: Bytes) -> Response {
 async fn readyz(State(context): State<Context>, Query(query): Query<Vec<(String, String)>>) -> Response {
     let (well, report) = context.health.report();
     let ready = well && !context.shutdown.is_draining();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose = query.iter().any(|(key, _)| key == "verbose");
     let text = match (ready, verbose) {
         (true, false) => "ok\n".into(),
@@ -120,9 +109,7 @@ async fn within(request: Request, next: Next) -> Response {
 async fn close_while_draining(State(shutdown): State<Shutdown>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if shutdown.is_draining() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

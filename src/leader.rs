@@ -46,22 +46,11 @@ const MOST_ASKED: usize = 32;
 /// How often a known address is dialled again.
 const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
-const PROBE_PACE: Pace = Pace {
-    first: SignedDuration::from_millis(400),
-    most: SignedDuration::from_secs(30),
-};
-const EXEC_PACE: Pace = Pace {
-    first: SignedDuration::from_secs(1),
-    most: SignedDuration::from_secs(60),
-};
-const CHECK_PACE: Pace = Pace {
-    first: SignedDuration::from_secs(2),
-    most: CHECK_EVERY,
-};
-const EVICT_PACE: Pace = Pace {
-    first: SignedDuration::from_secs(3),
-    most: SignedDuration::from_secs(30),
-};
+const PROBE_PACE: Pace =
+    Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
+const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
+const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
+const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(3), most: SignedDuration::from_secs(30) };
 
 /// What readers see, all of it of one moment.
 #[derive(Default)]
@@ -134,16 +123,7 @@ struct Subject {
 pub async fn run(parts: Parts) -> Result<(), cluster::Error> {
     let book = parts.store.load().await?;
     parts.health.well("book", format!("{} nodes", book.nodes.len()));
-    let Parts {
-        cluster,
-        store,
-        config,
-        restarter,
-        view,
-        asks,
-        metrics,
-        health,
-    } = parts;
+    let Parts { cluster, store, config, restarter, view, asks, metrics, health } = parts;
     let noted = noted(&book);
     let leader = Leader {
         tools: Arc::new(Tools {
@@ -222,11 +202,7 @@ impl Leader {
                 Ok(()) = config.changed() => { self.config = Arc::clone(&config.borrow_and_update()); true }
                 () = tokio::time::sleep_until(next) => false,
             };
-            next = if due {
-                next.min(Instant::now() + GATHER)
-            } else {
-                self.step()
-            };
+            next = if due { next.min(Instant::now() + GATHER) } else { self.step() };
         }
     }
 
@@ -236,8 +212,7 @@ impl Leader {
         if !(self.pods.is_complete() && self.services.is_complete()) {
             return far;
         }
-        self.memory
-            .retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
+        self.memory.retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
         self.tidy();
         let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
         let plan = plan::plan(self.world(&services, Timestamp::now()));
@@ -247,18 +222,10 @@ impl Leader {
         self.publish(plan.nodes);
         self.health.well("pods", "");
         let saving = self.save_if_due();
-        let wake = plan.wake.map(|at| {
-            at.duration_since(Timestamp::now())
-                .try_into()
-                .unwrap_or(Duration::ZERO)
-        });
+        let wake =
+            plan.wake.map(|at| at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO));
         let wake = wake.map_or(far, |wait| Instant::now() + wait + Duration::from_millis(1));
-        [Some(wake), saving]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(far)
-            .min(far)
+        [Some(wake), saving].into_iter().flatten().min().unwrap_or(far).min(far)
     }
 
     fn world<'a>(&'a self, services: &'a BTreeSet<String>, now: Timestamp) -> World<'a> {
@@ -284,11 +251,7 @@ impl Leader {
     fn publish(&self, nodes: Vec<NodeState>) {
         let known = nodes.iter().filter(|n| n.address.is_some()).count();
         self.tools.metrics.nodes(known, nodes.len() - known);
-        let snapshot = Snapshot {
-            config: Arc::clone(&self.config),
-            book: Arc::clone(&self.book),
-            nodes,
-        };
+        let snapshot = Snapshot { config: Arc::clone(&self.config), book: Arc::clone(&self.book), nodes };
         self.view.store(Arc::new(snapshot));
     }
 
@@ -330,10 +293,7 @@ impl Leader {
             return;
         };
         let (pod, tools) = (pod.clone(), Arc::clone(&self.tools));
-        self.memory
-            .trace_mut(&subject.uid)
-            .probe
-            .begin(&subject.container);
+        self.memory.trace_mut(&subject.uid).probe.begin(&subject.container);
         self.acts.spawn(async move {
             let learned = tools.discovery.learn(&pod, &settings, lurk, &tools.metrics).await;
             Outcome::Probed(subject, learned)
@@ -363,10 +323,7 @@ impl Leader {
             return;
         };
         let tools = Arc::clone(&self.tools);
-        self.memory
-            .trace_mut(&subject.uid)
-            .deliver
-            .begin(&subject.container);
+        self.memory.trace_mut(&subject.uid).deliver.begin(&subject.container);
         self.acts.spawn(async move {
             let (container, path) = (&settings.container_name, &settings.trusted_peers_path);
             let done = delivery::deliver(&tools.cluster, &subject.pod, container, path, &value).await;
@@ -402,18 +359,9 @@ impl Leader {
     fn subject(&self, name: &str) -> Option<(&Pod, Subject)> {
         let pod = self.pods.all().get(name)?;
         let settings = self.config.settings(pod.who())?;
-        let container = pod
-            .container(&settings.container_name)
-            .and_then(|c| c.id.clone())
-            .unwrap_or_default();
-        Some((
-            pod,
-            Subject {
-                pod: name.to_owned(),
-                uid: pod.uid.clone(),
-                container,
-            },
-        ))
+        let container =
+            pod.container(&settings.container_name).and_then(|c| c.id.clone()).unwrap_or_default();
+        Some((pod, Subject { pod: name.to_owned(), uid: pod.uid.clone(), container }))
     }
 
     fn outcome(&mut self, outcome: Outcome) {
@@ -475,15 +423,9 @@ impl Leader {
                 "no Service makes its host resolve: give the pod a headless Service, or set host"
             );
         }
-        let learned = before
-            .filter(|_| same)
-            .map_or_else(Timestamp::now, |known| known.learned);
-        let known = Known {
-            address,
-            workload: pod.workload.clone(),
-            container: of.container.clone(),
-            learned,
-        };
+        let learned = before.filter(|_| same).map_or_else(Timestamp::now, |known| known.learned);
+        let known =
+            Known { address, workload: pod.workload.clone(), container: of.container.clone(), learned };
         let mut book = Book::clone(&self.book);
         book.nodes.insert(of.pod.clone(), known);
         self.book = Arc::new(book);
@@ -494,11 +436,7 @@ impl Leader {
         match looked {
             Ok(process) => {
                 trace.look.succeed(None);
-                trace.looked = Some(Look {
-                    container: of.container.clone(),
-                    at: Timestamp::now(),
-                    process,
-                });
+                trace.looked = Some(Look { container: of.container.clone(), at: Timestamp::now(), process });
             }
             Err(error) => fail(&mut trace.look, of, "look at its process", &error),
         }
@@ -515,11 +453,7 @@ impl Leader {
                     Delivery::UpToDate | Delivery::Absent | Delivery::NoShell => {}
                 }
                 trace.deliver.succeed(None);
-                trace.delivered = Some(Delivered {
-                    container: of.container.clone(),
-                    value,
-                    outcome,
-                });
+                trace.delivered = Some(Delivered { container: of.container.clone(), value, outcome });
             }
             Err(error) => {
                 self.tools.metrics.delivery("failure");
@@ -535,9 +469,9 @@ impl Leader {
         }
         let now = Timestamp::now();
         match &reach {
-            Reach::Reachable => trace
-                .check
-                .succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64()))),
+            Reach::Reachable => {
+                trace.check.succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())))
+            }
             Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
                 trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
             }
@@ -576,10 +510,7 @@ impl Leader {
             let _ = ask.done.send(Err(TooMany));
             return;
         }
-        let mut waiter = Waiter {
-            pods: HashSet::new(),
-            done: Some(ask.done),
-        };
+        let mut waiter = Waiter { pods: HashSet::new(), done: Some(ask.done) };
         for name in ask.pods {
             let Some((_, subject)) = self.subject(&name).filter(|(_, s)| !s.container.is_empty()) else {
                 continue;
@@ -611,11 +542,7 @@ impl Leader {
         }
         let urgent = self.book.restarts != self.saved.restarts;
         let since = *self.save.since.get_or_insert_with(Instant::now);
-        let failed = self
-            .save
-            .attempt
-            .next
-            .map(|at| at.duration_since(Timestamp::now()));
+        let failed = self.save.attempt.next.map(|at| at.duration_since(Timestamp::now()));
         let wait = match failed {
             Some(wait) if wait.is_positive() => wait.try_into().unwrap_or_default(),
             _ if urgent => Duration::ZERO,
@@ -648,9 +575,7 @@ impl Leader {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot save the address book; trying again");
-                self.save
-                    .attempt
-                    .fail(error.to_string(), Timestamp::now(), EXEC_PACE, fastrand::f64());
+                self.save.attempt.fail(error.to_string(), Timestamp::now(), EXEC_PACE, fastrand::f64());
             }
         }
     }
@@ -662,10 +587,7 @@ fn finished(done: Result<Outcome, JoinError>) -> Outcome {
 }
 
 fn noted(book: &Book) -> HashSet<String> {
-    book.restarts
-        .values()
-        .map(|restart| restart.uid.clone())
-        .collect()
+    book.restarts.values().map(|restart| restart.uid.clone()).collect()
 }
 
 /// A failed act is logged when it begins to fail.
@@ -681,9 +603,7 @@ fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool) {
         tracing::info!(pod = of.pod, why, "its restart waits");
     }
     trace.budget = budget;
-    trace
-        .evict
-        .fail(why, Timestamp::now(), EVICT_PACE, fastrand::f64());
+    trace.evict.fail(why, Timestamp::now(), EVICT_PACE, fastrand::f64());
 }
 
 fn label(outcome: &Delivery) -> &'static str {

@@ -94,38 +94,23 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let shown: String = text.chars().take(200).collect();
-        let fail = |why| AddressError {
-            text: shown.clone(),
-            why,
-        };
+        let fail = |why| AddressError { text: shown.clone(), why };
         if text.len() > 1024 {
             return Err(fail("it is longer than 1024 characters"));
         }
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b))
-        {
+        if !text.bytes().all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b)) {
             return Err(fail("it has a character that no address has"));
         }
         let parsed: Multiaddr = text.parse().map_err(|_| fail("it is not a multiaddress"))?;
         let parts: Vec<Protocol<'_>> = parsed.iter().collect();
-        let host = parts
-            .first()
-            .and_then(host_of)
-            .ok_or_else(|| fail("it does not begin with a host"))?;
+        let host = parts.first().and_then(host_of).ok_or_else(|| fail("it does not begin with a host"))?;
         if !is_host(&host) && host.parse::<std::net::IpAddr>().is_err() {
             return Err(fail("its host is not a DNS name"));
         }
-        if parts
-            .iter()
-            .any(|p| matches!(p, Protocol::Tcp(0) | Protocol::Udp(0)))
-        {
+        if parts.iter().any(|p| matches!(p, Protocol::Tcp(0) | Protocol::Udp(0))) {
             return Err(fail("port 0 cannot be dialled"));
         }
-        if !parts
-            .iter()
-            .any(|p| matches!(p, Protocol::Tcp(_) | Protocol::Udp(_)))
-        {
+        if !parts.iter().any(|p| matches!(p, Protocol::Tcp(_) | Protocol::Udp(_))) {
             return Err(fail("it has no port"));
         }
         let ids = parts.iter().filter(|p| matches!(p, Protocol::P2p(_))).count();
@@ -157,11 +142,7 @@ impl fmt::Display for Address {
 
 /// Joins addresses to the value of `TRUSTED_PEERS`.
 pub fn join(addresses: &[Address]) -> String {
-    addresses
-        .iter()
-        .map(Address::as_str)
-        .collect::<Vec<_>>()
-        .join(",")
+    addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// Whether `text` is a DNS name by RFC 1123 (what a Service or a pod can be called by).
@@ -209,10 +190,7 @@ impl Owner {
     /// long-running pods. A Job counts an eviction as a failure, a Node's
     /// mirror pod is the kubelet's, and an unknown kind promises nothing.
     pub fn recreates(&self) -> bool {
-        matches!(
-            self.kind.as_str(),
-            "StatefulSet" | "ReplicaSet" | "DaemonSet" | "ReplicationController"
-        )
+        matches!(self.kind.as_str(), "StatefulSet" | "ReplicaSet" | "DaemonSet" | "ReplicationController")
     }
 
     /// Whether the pod that comes back has the same name.
@@ -232,9 +210,7 @@ pub fn workload<'a>(kind: &str, name: &'a str, pod_template_hash: Option<&str>) 
     if kind != "ReplicaSet" {
         return name;
     }
-    pod_template_hash
-        .and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'))
-        .unwrap_or(name)
+    pod_template_hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-')).unwrap_or(name)
 }
 
 /// What Torch needs to know of a pod that runs or is about to.
@@ -269,10 +245,7 @@ pub struct Pod {
 impl Pod {
     /// Who it is to the configuration.
     pub fn who(&self) -> Who<'_> {
-        Who {
-            pod: &self.name,
-            workload: self.workload.as_deref(),
-        }
+        Who { pod: &self.name, workload: self.workload.as_deref() }
     }
 
     /// Its container of that name.
@@ -360,11 +333,7 @@ impl Book {
     /// Takes over from another book what is newer there or not in this one.
     pub fn absorb(&mut self, other: Self) {
         for (pod, known) in other.nodes {
-            if self
-                .nodes
-                .get(&pod)
-                .is_none_or(|mine| mine.learned < known.learned)
-            {
+            if self.nodes.get(&pod).is_none_or(|mine| mine.learned < known.learned) {
                 self.nodes.insert(pod, known);
             }
         }
@@ -381,13 +350,7 @@ impl Book {
             .nodes
             .iter()
             .map(|(pod, known)| (pod.as_str(), known))
-            .filter(|(pod, known)| {
-                Who {
-                    pod,
-                    workload: known.workload.as_deref(),
-                }
-                .is(node_name)
-            })
+            .filter(|(pod, known)| Who { pod, workload: known.workload.as_deref() }.is(node_name))
             .collect();
         found.sort_by_key(|(pod, _)| ordinal_order(pod));
         found

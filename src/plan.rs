@@ -140,11 +140,7 @@ pub struct Plan {
 
 /// Makes the plan.
 pub fn plan(world: World<'_>) -> Plan {
-    let mut agenda = Agenda {
-        now: world.now,
-        wake: None,
-        acts: Vec::new(),
-    };
+    let mut agenda = Agenda { now: world.now, wake: None, acts: Vec::new() };
     let nodes = nodes(world);
     let restarts = restart::decide(world, &nodes, &mut agenda);
     let mut states: Vec<NodeState> = nodes
@@ -156,18 +152,8 @@ pub fn plan(world: World<'_>) -> Plan {
         })
         .collect();
     states.extend(absent(world));
-    states.sort_by_key(|s| {
-        world
-            .config
-            .groups
-            .iter()
-            .position(|g| s.groups.first() == Some(&g.name))
-    });
-    Plan {
-        acts: agenda.acts,
-        nodes: states,
-        wake: agenda.wake,
-    }
+    states.sort_by_key(|s| world.config.groups.iter().position(|g| s.groups.first() == Some(&g.name)));
+    Plan { acts: agenda.acts, nodes: states, wake: agenda.wake }
 }
 
 /// Brings the book into line with what there is: forgets who is no longer meant, rewrites addresses
@@ -207,10 +193,7 @@ pub fn address(pod: &Pod, settings: &Settings, services: &BTreeSet<String>, peer
 }
 
 fn is_kept(pod: &str, known: &Known, world: World<'_>) -> bool {
-    let who = Who {
-        pod,
-        workload: known.workload.as_deref(),
-    };
+    let who = Who { pod, workload: known.workload.as_deref() };
     let comes_back = |workload: &str| {
         let ordinal = pod.strip_prefix(workload).and_then(|rest| rest.strip_prefix('-'));
         ordinal.is_some_and(|o| o.parse::<u32>().is_ok())
@@ -255,11 +238,7 @@ fn enter_fixed(book: &mut Book, world: World<'_>) {
                 book.nodes.insert(name.to_owned(), known);
             }
         };
-        let mut pods = world
-            .pods
-            .values()
-            .filter(|p| p.who().is(&peer.node_name))
-            .peekable();
+        let mut pods = world.pods.values().filter(|p| p.who().is(&peer.node_name)).peekable();
         if pods.peek().is_none() {
             enter(&peer.node_name, None);
         }
@@ -281,17 +260,8 @@ struct Node<'a> {
 
 /// The configured pods in the order of the configuration.
 fn nodes(world: World<'_>) -> Vec<Node<'_>> {
-    let mut nodes: Vec<Node<'_>> = world
-        .pods
-        .values()
-        .filter_map(|pod| Node::of(pod, world))
-        .collect();
-    nodes.sort_by_key(|n| {
-        (
-            world.config.place(n.pod.who()),
-            crate::peers::ordinal_order(&n.pod.name),
-        )
-    });
+    let mut nodes: Vec<Node<'_>> = world.pods.values().filter_map(|pod| Node::of(pod, world)).collect();
+    nodes.sort_by_key(|n| (world.config.place(n.pod.who()), crate::peers::ordinal_order(&n.pod.name)));
     nodes
 }
 
@@ -326,10 +296,7 @@ impl<'a> Node<'a> {
     /// When the last address of its groups was learned.
     fn last_learned(&self, world: World<'_>) -> Option<Timestamp> {
         let peers = self.groups.iter().flat_map(|&g| &world.config.groups[g].peers);
-        peers
-            .flat_map(|peer| world.book.pods_of(&peer.node_name))
-            .map(|(_, known)| known.learned)
-            .max()
+        peers.flat_map(|peer| world.book.pods_of(&peer.node_name)).map(|(_, known)| known.learned).max()
     }
 
     fn acts(&self, world: World<'_>, agenda: &mut Agenda) {
@@ -350,10 +317,7 @@ impl<'a> Node<'a> {
             return;
         }
         if agenda.is_due(&self.trace.probe, id) {
-            agenda.acts.push(Act::Probe {
-                pod: self.pod.name.clone(),
-                lurk,
-            });
+            agenda.acts.push(Act::Probe { pod: self.pod.name.clone(), lurk });
         }
     }
 
@@ -385,10 +349,7 @@ impl<'a> Node<'a> {
             return;
         }
         if agenda.is_due(&self.trace.deliver, id) {
-            agenda.acts.push(Act::Deliver {
-                pod: self.pod.name.clone(),
-                value: self.value.clone(),
-            });
+            agenda.acts.push(Act::Deliver { pod: self.pod.name.clone(), value: self.value.clone() });
         }
     }
 
@@ -397,10 +358,7 @@ impl<'a> Node<'a> {
             return;
         };
         if agenda.is_due(&self.trace.check, known.address.as_str()) {
-            agenda.acts.push(Act::Check {
-                pod: self.pod.name.clone(),
-                address: known.address.clone(),
-            });
+            agenda.acts.push(Act::Check { pod: self.pod.name.clone(), address: known.address.clone() });
         }
     }
 
@@ -413,11 +371,7 @@ impl<'a> Node<'a> {
             pod: self.pod.name.clone(),
             node: peer(self.groups[0]).map_or_else(String::new, |p| p.node_name.clone()),
             workload: self.pod.workload.clone(),
-            groups: self
-                .groups
-                .iter()
-                .map(|&g| world.config.groups[g].name.clone())
-                .collect(),
+            groups: self.groups.iter().map(|&g| world.config.groups[g].name.clone()).collect(),
             phase: self.pod.phase.clone(),
             address: self.known.map(|k| k.address.clone()),
             variable: self.variable(),
@@ -433,13 +387,9 @@ impl<'a> Node<'a> {
             return None;
         }
         Some(match self.container {
-            None => Wait::Container {
-                name: self.settings.container_name.clone(),
-            },
+            None => Wait::Container { name: self.settings.container_name.clone() },
             Some(c) if c.running.is_none() => Wait::Start,
-            Some(_) => Wait::Address {
-                why: self.trace.probe.error.clone(),
-            },
+            Some(_) => Wait::Address { why: self.trace.probe.error.clone() },
         })
     }
 }
@@ -447,30 +397,16 @@ impl<'a> Node<'a> {
 /// The configured names that no pod answers to.
 fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
     let mut seen = HashSet::new();
-    let peers = world
-        .config
-        .groups
-        .iter()
-        .flat_map(|g| g.peers.iter().map(move |p| (g, p)));
+    let peers = world.config.groups.iter().flat_map(|g| g.peers.iter().map(move |p| (g, p)));
     peers.filter_map(move |(_, peer)| {
         let there = world.pods.values().any(|pod| pod.who().is(&peer.node_name));
         if there || !seen.insert(&peer.node_name) {
             return None;
         }
-        let who = Who {
-            pod: &peer.node_name,
-            workload: None,
-        };
-        let known = world
-            .book
-            .pods_of(&peer.node_name)
-            .first()
-            .map(|(_, k)| k.address.clone());
-        let waits_for = if known.is_some() && fixed(&peer.settings).is_some() {
-            None
-        } else {
-            Some(Wait::Pod)
-        };
+        let who = Who { pod: &peer.node_name, workload: None };
+        let known = world.book.pods_of(&peer.node_name).first().map(|(_, k)| k.address.clone());
+        let waits_for =
+            if known.is_some() && fixed(&peer.settings).is_some() { None } else { Some(Wait::Pod) };
         Some(NodeState {
             pod: peer.node_name.clone(),
             node: peer.node_name.clone(),
@@ -517,9 +453,7 @@ impl Agenda {
     }
 
     fn look(&mut self, pod: &Pod) {
-        let act = Act::Look {
-            pod: pod.name.clone(),
-        };
+        let act = Act::Look { pod: pod.name.clone() };
         if !self.acts.contains(&act) {
             self.acts.push(act);
         }

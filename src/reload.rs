@@ -54,15 +54,8 @@ impl Reload {
     pub async fn begin(path: &Path) -> Result<Self, Error> {
         let text = read(path).await?;
         let parsed = config::parse(&text);
-        let config = parsed.map_err(|problems| Error::Refused {
-            path: path.to_owned(),
-            problems,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            seen: text,
-            config: watch::channel(Arc::new(config)).0,
-        })
+        let config = parsed.map_err(|problems| Error::Refused { path: path.to_owned(), problems })?;
+        Ok(Self { path: path.to_owned(), seen: text, config: watch::channel(Arc::new(config)).0 })
     }
 
     /// The configuration in force, as it changes.
@@ -106,10 +99,7 @@ impl Reload {
             }
             Err(problems) => {
                 tracing::error!(path = %self.path.display(), %problems, "the changed configuration is refused, the old one stays in force");
-                health.well(
-                    PART,
-                    format!("the file is refused, the old one stays in force: {problems}"),
-                );
+                health.well(PART, format!("the file is refused, the old one stays in force: {problems}"));
             }
         }
     }
@@ -117,16 +107,10 @@ impl Reload {
 
 /// Reads the file, not more of it than a configuration may hold.
 async fn read(path: &Path) -> Result<String, Error> {
-    let fail = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| Error::Read { path: path.to_owned(), source };
     let file = tokio::fs::File::open(path).await.map_err(fail)?;
     let mut text = String::new();
-    file.take(MAX_FILE as u64 + 1)
-        .read_to_string(&mut text)
-        .await
-        .map_err(fail)?;
+    file.take(MAX_FILE as u64 + 1).read_to_string(&mut text).await.map_err(fail)?;
     Ok(text)
 }
 
@@ -145,17 +129,12 @@ mod tests {
         let (metrics, health) = (Arc::new(Metrics::default()), Arc::new(Health::default()));
         let running = tokio::spawn(reload.run(Arc::clone(&metrics), Arc::clone(&health)));
 
-        tokio::fs::write(&path, GOOD.replace("nodeName: a", "nodeName: b"))
-            .await
-            .unwrap();
+        tokio::fs::write(&path, GOOD.replace("nodeName: a", "nodeName: b")).await.unwrap();
         config.changed().await.unwrap();
         assert_eq!(config.borrow_and_update().groups[0].peers[0].node_name, "b");
 
         tokio::fs::write(&path, "mutualPeers: [").await.unwrap();
-        while !metrics
-            .text()
-            .contains("config_reloads_total{outcome=\"failure\"} 1")
-        {
+        while !metrics.text().contains("config_reloads_total{outcome=\"failure\"} 1") {
             tokio::time::sleep(EVERY).await;
         }
         assert!(!config.has_changed().unwrap());
@@ -168,10 +147,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_begins_without_a_good_file() {
         let error = Reload::begin(Path::new("/nowhere")).await.err().unwrap();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot read the configuration /nowhere")
-        );
+        assert!(error.to_string().starts_with("cannot read the configuration /nowhere"));
     }
 }

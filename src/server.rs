@@ -38,10 +38,7 @@ pub async fn run(listener: TcpListener, serving: Arc<Serving>, router: Router, s
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
-        let permit = Arc::clone(&connections)
-            .acquire_owned()
-            .await
-            .expect("it is never closed");
+        let permit = Arc::clone(&connections).acquire_owned().await.expect("it is never closed");
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.stopped() => break,
@@ -82,12 +79,10 @@ async fn connection(
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let asked = Arc::clone(&asked);
-        TowerToHyperService::new(
-            router.map_request(move |request: http::Request<hyper::body::Incoming>| {
-                asked.store(true, Ordering::Relaxed);
-                request
-            }),
-        )
+        TowerToHyperService::new(router.map_request(move |request: http::Request<hyper::body::Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            request
+        }))
     };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

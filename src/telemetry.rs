@@ -27,9 +27,7 @@ pub enum LogFormat {
 /// Where the filter cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
@@ -97,19 +95,12 @@ impl Metrics {
     /// A review was answered.
     pub fn admission(&self, injected: bool, reason: &'static str) {
         let outcome = if injected { "injected" } else { "unchanged" };
-        self.admissions
-            .get_or_create(&Admission { outcome, reason })
-            .inc();
+        self.admissions.get_or_create(&Admission { outcome, reason }).inc();
     }
 
     /// A probe ended.
     pub fn probe(&self, probe: &'static str, succeeded: bool) {
-        self.probes
-            .get_or_create(&Probe {
-                probe,
-                outcome: outcome(succeeded),
-            })
-            .inc();
+        self.probes.get_or_create(&Probe { probe, outcome: outcome(succeeded) }).inc();
     }
 
     /// A delivery ended.
@@ -129,19 +120,13 @@ impl Metrics {
 
     /// The configuration file changed.
     pub fn reload(&self, taken: bool) {
-        self.reloads
-            .get_or_create(&Outcome {
-                outcome: outcome(taken),
-            })
-            .inc();
+        self.reloads.get_or_create(&Outcome { outcome: outcome(taken) }).inc();
     }
 
     /// So many nodes are known and unknown.
     pub fn nodes(&self, known: usize, unknown: usize) {
         for (outcome, n) in [("known", known), ("unknown", unknown)] {
-            self.nodes
-                .get_or_create(&Outcome { outcome })
-                .set(i64::try_from(n).unwrap_or(i64::MAX));
+            self.nodes.get_or_create(&Outcome { outcome }).set(i64::try_from(n).unwrap_or(i64::MAX));
         }
     }
 
@@ -178,20 +163,13 @@ impl Health {
         let mut text = String::new();
         for (part, (well, remark)) in parts.iter() {
             let (mark, word) = if *well { ('+', "ok") } else { ('-', "failed") };
-            let remark = if remark.is_empty() {
-                String::new()
-            } else {
-                format!(": {remark}")
-            };
+            let remark = if remark.is_empty() { String::new() } else { format!(": {remark}") };
             writeln!(text, "[{mark}]{part} {word}{remark}").expect("a String takes everything");
         }
         (parts.values().all(|(well, _)| *well), text)
     }
 
     fn set(&self, part: &'static str, well: bool, remark: String) {
-        self.0
-            .lock()
-            .expect("no panic holds this lock")
-            .insert(part, (well, remark));
+        self.0.lock().expect("no panic holds this lock").insert(part, (well, remark));
     }
 }

@@ -84,18 +84,11 @@ impl Own {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("torch {}", now.as_second()));
+        params.distinguished_name.push(DnType::CommonName, format!("torch {}", now.as_second()));
         validity(&mut params, now, CA_LIFE);
         let ca = params.self_signed(&key)?.pem();
-        Self {
-            ca,
-            ca_key: key.serialize_pem(),
-            leaf: String::new(),
-            leaf_key: String::new(),
-        }
-        .renew(names, now)
+        Self { ca, ca_key: key.serialize_pem(), leaf: String::new(), leaf_key: String::new() }
+            .renew(names, now)
     }
 
     /// Makes a new serving certificate of the same CA.
@@ -106,9 +99,7 @@ impl Own {
         let issuer = Issuer::from_ca_cert_pem(&self.ca, KeyPair::from_pem(&self.ca_key)?)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, names.first().cloned().unwrap_or_default());
+        params.distinguished_name.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         validity(&mut params, now, LEAF_LIFE);
@@ -126,24 +117,14 @@ impl Own {
             let bytes = entries.get(entry).ok_or(Error::Missing(entry))?;
             String::from_utf8(bytes.clone()).map_err(|e| unreadable(entry, e))
         };
-        Ok(Self {
-            ca: text(CA_CRT)?,
-            ca_key: text(CA_KEY)?,
-            leaf: text(TLS_CRT)?,
-            leaf_key: text(TLS_KEY)?,
-        })
+        Ok(Self { ca: text(CA_CRT)?, ca_key: text(CA_KEY)?, leaf: text(TLS_CRT)?, leaf_key: text(TLS_KEY)? })
     }
 
     /// The entries of the Secret.
     pub fn entries(&self) -> BTreeMap<String, Vec<u8>> {
-        [
-            (CA_CRT, &self.ca),
-            (CA_KEY, &self.ca_key),
-            (TLS_CRT, &self.leaf),
-            (TLS_KEY, &self.leaf_key),
-        ]
-        .map(|(entry, pem)| (entry.to_owned(), pem.clone().into_bytes()))
-        .into()
+        [(CA_CRT, &self.ca), (CA_KEY, &self.ca_key), (TLS_CRT, &self.leaf), (TLS_KEY, &self.leaf_key)]
+            .map(|(entry, pem)| (entry.to_owned(), pem.clone().into_bytes()))
+            .into()
     }
 
     /// The CA's certificate in PEM.
@@ -162,8 +143,7 @@ impl Own {
         let (_, ca) = X509Certificate::from_der(&ca).map_err(|e| unreadable(CA_CRT, e))?;
         let leaf = key.cert.first().ok_or(Error::Missing(TLS_CRT))?;
         let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| unreadable(TLS_CRT, e))?;
-        leaf.verify_signature(Some(ca.public_key()))
-            .map_err(|e| unreadable(TLS_CRT, e))?;
+        leaf.verify_signature(Some(ca.public_key())).map_err(|e| unreadable(TLS_CRT, e))?;
         is_for(&leaf, names)?;
         is_young(&leaf, now)?;
         Ok(Arc::new(key))
@@ -171,10 +151,7 @@ impl Own {
 }
 
 fn unreadable(entry: &'static str, why: impl std::fmt::Display) -> Error {
-    Error::Unreadable {
-        entry,
-        why: why.to_string(),
-    }
+    Error::Unreadable { entry, why: why.to_string() }
 }
 
 fn validity(params: &mut CertificateParams, now: Timestamp, life: SignedDuration) {
@@ -197,9 +174,7 @@ fn certified_key(chain: &str, key: &str) -> Result<CertifiedKey, Error> {
 }
 
 fn is_for(leaf: &X509Certificate<'_>, names: &[String]) -> Result<(), Error> {
-    let extension = leaf
-        .subject_alternative_name()
-        .map_err(|e| unreadable(TLS_CRT, e))?;
+    let extension = leaf.subject_alternative_name().map_err(|e| unreadable(TLS_CRT, e))?;
     let has = |name: &String| {
         let mut present = extension.iter().flat_map(|e| &e.value.general_names);
         present.any(|n| matches!(n, GeneralName::DNSName(dns) if dns == name))
@@ -216,11 +191,7 @@ fn is_young(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(), Error> {
     };
     let (from, until) = (at(leaf.validity().not_before), at(leaf.validity().not_after));
     let two_thirds = from + (until.duration_since(from)) * 2 / 3;
-    if (from..two_thirds).contains(&now) {
-        Ok(())
-    } else {
-        Err(Error::Due { from, until })
-    }
+    if (from..two_thirds).contains(&now) { Ok(()) } else { Err(Error::Due { from, until }) }
 }
 
 /// The names by which a Service is called from inside the cluster.
@@ -315,10 +286,7 @@ mod tests {
         let days = |n: i64| now() + SignedDuration::from_hours(24 * n);
         own.check(&names(), days(59)).unwrap();
         for wrong in [days(61), days(100), days(-1)] {
-            assert!(
-                matches!(own.check(&names(), wrong), Err(Error::Due { .. })),
-                "{wrong}"
-            );
+            assert!(matches!(own.check(&names(), wrong), Err(Error::Due { .. })), "{wrong}");
         }
         let renewed = own.clone().renew(&names(), days(61)).unwrap();
         renewed.check(&names(), days(61)).unwrap();
@@ -329,40 +297,13 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let own = Own::make(&names(), now()).unwrap();
         let other = Own::make(&names(), now()).unwrap();
-        let refused = |own: &Own| {
-            own.check(&names(), now())
-                .err()
-                .map(|e| e.to_string())
-                .unwrap_or_default()
-        };
+        let refused = |own: &Own| own.check(&names(), now()).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(
-            refused(&Own {
-                leaf_key: other.leaf_key.clone(),
-                ..own.clone()
-            })
-            .contains("is not the key of")
+            refused(&Own { leaf_key: other.leaf_key.clone(), ..own.clone() }).contains("is not the key of")
         );
-        assert!(
-            refused(&Own {
-                ca: other.ca.clone(),
-                ..own.clone()
-            })
-            .contains("`tls.crt` cannot be read")
-        );
-        assert!(
-            refused(&Own {
-                leaf: "x".into(),
-                ..own.clone()
-            })
-            .contains("it holds no certificate")
-        );
-        assert!(
-            refused(&Own {
-                leaf_key: "x".into(),
-                ..own.clone()
-            })
-            .contains("`tls.key` cannot be read")
-        );
+        assert!(refused(&Own { ca: other.ca.clone(), ..own.clone() }).contains("`tls.crt` cannot be read"));
+        assert!(refused(&Own { leaf: "x".into(), ..own.clone() }).contains("it holds no certificate"));
+        assert!(refused(&Own { leaf_key: "x".into(), ..own.clone() }).contains("`tls.key` cannot be read"));
         let elsewhere = own.check(&service_names("torch", "other"), now());
         assert!(matches!(elsewhere, Err(Error::Name(_))));
         let mut entries = own.entries();

@@ -106,12 +106,7 @@ pub(super) fn mount<'a>(
         return Err(NoMount::MightNotBeWritable);
     }
     let sub_path = settings.volume.as_ref().map_or(SUB_PATH, |v| &v.sub_path);
-    Ok(Mount {
-        volume: Cow::Borrowed(volume),
-        claim,
-        path,
-        sub_path,
-    })
+    Ok(Mount { volume: Cow::Borrowed(volume), claim, path, sub_path })
 }
 
 /// What is mounted at the path, or nearest above it.
@@ -121,19 +116,10 @@ fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Resu
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
         return Ok(());
     };
-    if spec
-        .volumes
-        .iter()
-        .flatten()
-        .any(|v| v.name == nearest.name && v.persistent_volume_claim.is_some())
-    {
+    if spec.volumes.iter().flatten().any(|v| v.name == nearest.name && v.persistent_volume_claim.is_some()) {
         return Err(NoMount::AlreadyPersistent);
     }
-    if trim(&nearest.mount_path) == path {
-        Err(NoMount::Occupied)
-    } else {
-        Ok(())
-    }
+    if trim(&nearest.mount_path) == path { Err(NoMount::Occupied) } else { Ok(()) }
 }
 
 fn trim(path: &str) -> &str {
@@ -141,8 +127,7 @@ fn trim(path: &str) -> &str {
 }
 
 fn is_at_or_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&'a str>), NoMount> {
@@ -150,20 +135,11 @@ fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&
         return writable(volume, found).map(|name| (name, None));
     }
     let taken = spec.volumes.iter().flatten().any(|v| v.name == ADDED);
-    if taken {
-        Err(NoMount::UnknownVolume)
-    } else {
-        Ok((ADDED, Some(claim)))
-    }
+    if taken { Err(NoMount::UnknownVolume) } else { Ok((ADDED, Some(claim))) }
 }
 
 fn by_name<'a>(name: &str, spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
-    let volume = spec
-        .volumes
-        .iter()
-        .flatten()
-        .find(|v| v.name == name)
-        .ok_or(NoMount::UnknownVolume)?;
+    let volume = spec.volumes.iter().flatten().find(|v| v.name == name).ok_or(NoMount::UnknownVolume)?;
     match &volume.persistent_volume_claim {
         Some(claim) => writable(volume, claim),
         None => Ok(&volume.name),
@@ -185,11 +161,7 @@ fn claims<'a>(spec: &'a Spec<'_>) -> impl Iterator<Item = (&'a Volume<'a>, &'a C
 }
 
 fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, NoMount> {
-    if claim.read_only {
-        Err(NoMount::ReadOnly)
-    } else {
-        Ok(&volume.name)
-    }
+    if claim.read_only { Err(NoMount::ReadOnly) } else { Ok(&volume.name) }
 }
 
 /// Whether programs expect to write to this very directory: the ones that every Unix has for it, and
@@ -197,12 +169,8 @@ fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, No
 fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
     let home_of_spec = container.env.iter().flatten().find(|v| v.name == "HOME");
     let home = home_of_spec.and_then(|v| v.value.as_deref()).map(trim);
-    matches!(
-        path,
-        "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root"
-    ) || path
-        .strip_prefix("/home/")
-        .is_some_and(|rest| !rest.contains('/'))
+    matches!(path, "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root")
+        || path.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'))
         || home == Some(path)
 }
 

@@ -20,17 +20,12 @@ mutualPeers:
 
 fn book(pods: &[&str]) -> Book {
     let known = |pod: &str| Known {
-        address: format!("/dns/{pod}/tcp/2121/p2p/{PEER}")
-            .parse::<Address>()
-            .unwrap(),
+        address: format!("/dns/{pod}/tcp/2121/p2p/{PEER}").parse::<Address>().unwrap(),
         workload: None,
         container: "c".into(),
         learned: Timestamp::UNIX_EPOCH,
     };
-    Book {
-        nodes: pods.iter().map(|p| (p.to_string(), known(p))).collect(),
-        ..Book::default()
-    }
+    Book { nodes: pods.iter().map(|p| (p.to_string(), known(p))).collect(), ..Book::default() }
 }
 
 fn pod(name: &str) -> Value {
@@ -54,11 +49,7 @@ fn request(pod: &Value) -> Value {
 
 fn ask(review_: &Value, known: &[&str]) -> Answer {
     let config = config::parse(CONFIG).unwrap();
-    let input = Input {
-        namespace: "da",
-        config: &config,
-        book: &book(known),
-    };
+    let input = Input { namespace: "da", config: &config, book: &book(known) };
     review(review_.to_string().as_bytes(), input).unwrap()
 }
 
@@ -117,37 +108,23 @@ fn what_is_not_ours_to_change_is_admitted_unchanged() {
     unchanged("not_a_pod_creation", |r| r["kind"]["kind"] = json!("Service"));
     unchanged("not_a_pod_creation", |r| r["object"] = json!(null));
     unchanged("other_namespace", |r| r["namespace"] = json!("other"));
-    unchanged("not_configured", |r| {
-        r["object"]["metadata"]["name"] = json!("stranger")
-    });
+    unchanged("not_configured", |r| r["object"]["metadata"]["name"] = json!("stranger"));
     unchanged("mirror_pod", |r| {
         r["object"]["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"})
     });
-    unchanged("opted_out", |r| {
-        r["object"]["metadata"]["annotations"] = json!({INJECT: "false"})
-    });
-    unchanged("unknown_container", |r| {
-        r["object"]["spec"]["containers"][1]["name"] = json!("other")
-    });
+    unchanged("opted_out", |r| r["object"]["metadata"]["annotations"] = json!({INJECT: "false"}));
+    unchanged("unknown_container", |r| r["object"]["spec"]["containers"][1]["name"] = json!("other"));
     unchanged("already_set", |r| {
         r["object"]["spec"]["containers"][1]["env"] = json!([{"name": TRUSTED_PEERS, "valueFrom": {}}]);
     });
-    unchanged("nothing_known", |r| {
-        r["object"]["metadata"]["name"] = json!("da-bridge-1")
-    });
-    unchanged("unreadable", |r| {
-        r["object"]["spec"]["containers"] = json!("text")
-    });
+    unchanged("nothing_known", |r| r["object"]["metadata"]["name"] = json!("da-bridge-1"));
+    unchanged("unreadable", |r| r["object"]["spec"]["containers"] = json!("text"));
 }
 
 #[test]
 fn what_is_not_a_review_is_an_error() {
     let config = Config::default();
-    let input = Input {
-        namespace: "da",
-        config: &config,
-        book: &Book::default(),
-    };
+    let input = Input { namespace: "da", config: &config, book: &Book::default() };
     for body in ["", "[]", "{}", "{\"request\":{}}", "\u{0}"] {
         assert!(review(body.as_bytes(), input).is_err(), "{body:?}");
     }
@@ -162,10 +139,7 @@ fn a_pod_without_a_name_is_found_by_its_deployment() {
     });
     let (after, label) = patched(&nameless, &["single"]);
     assert_eq!(label, "injected_with_mount");
-    assert_eq!(
-        after["spec"]["containers"][1]["volumeMounts"][0]["mountPath"],
-        "/peers"
-    );
+    assert_eq!(after["spec"]["containers"][1]["volumeMounts"][0]["mountPath"], "/peers");
 }
 
 #[test]
@@ -175,10 +149,7 @@ fn a_sidecar_is_found_among_the_init_containers() {
     assert_eq!(patched(&side, &["web"]).1, "unknown_container");
     side["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
     let (after, _) = patched(&side, &["web"]);
-    assert_eq!(
-        after["spec"]["initContainers"][0]["env"][0]["name"],
-        TRUSTED_PEERS
-    );
+    assert_eq!(after["spec"]["initContainers"][0]["env"][0]["name"], TRUSTED_PEERS);
 }
 
 #[track_caller]
@@ -199,9 +170,7 @@ fn the_mount_follows_the_volumes_of_the_pod() {
     };
     mount_of("da-full-1", "injected_no_claim", |s| s["volumes"] = json!([]));
     mount_of("da-full-1", "injected_no_claim", |s| s["volumes"] = json!(null));
-    mount_of("da-full-1", "injected_several_claims", |s| {
-        s["volumes"] = json!(claims(2))
-    });
+    mount_of("da-full-1", "injected_several_claims", |s| s["volumes"] = json!(claims(2)));
     mount_of("da-full-1", "injected_volume_read_only", |s| {
         s["volumes"][0]["persistentVolumeClaim"]["readOnly"] = json!(true);
     });
@@ -209,10 +178,7 @@ fn the_mount_follows_the_volumes_of_the_pod() {
         s["containers"][1]["volumeMounts"] = json!([{"name": "data", "mountPath": "/tmp/"}]);
     });
     mount_of("da-full-1", "injected_mount_path_occupied", |s| {
-        s["volumes"]
-            .as_array_mut()
-            .unwrap()
-            .push(json!({"name": "e", "emptyDir": {}}));
+        s["volumes"].as_array_mut().unwrap().push(json!({"name": "e", "emptyDir": {}}));
         s["containers"][1]["volumeMounts"] = json!([{"name": "e", "mountPath": "/tmp"}]);
     });
     mount_of("da-full-1", "injected_with_mount", |s| {
@@ -225,9 +191,7 @@ fn a_directory_that_programs_write_to_is_mounted_only_where_they_still_can() {
     let without = |s: &mut Value| s["securityContext"] = json!(null);
     mount_of("da-full-1", "injected_might_not_be_writable", without);
     mount_of("web", "injected_with_mount", without);
-    mount_of("da-full-1", "injected_with_mount", |s| {
-        s["securityContext"] = json!({"runAsUser": 0})
-    });
+    mount_of("da-full-1", "injected_with_mount", |s| s["securityContext"] = json!({"runAsUser": 0}));
     mount_of("da-full-1", "injected_might_not_be_writable", |s| {
         s["securityContext"] = json!({"runAsUser": 0});
         s["containers"][1]["securityContext"] = json!({"runAsUser": 10001});
@@ -242,26 +206,16 @@ fn a_directory_that_programs_write_to_is_mounted_only_where_they_still_can() {
 fn the_configured_volume_is_taken() {
     let spec = mount_of("named", "injected_unknown_volume", |_| {});
     assert_eq!(spec["containers"][1]["volumeMounts"], json!(null));
-    mount_of("named", "injected_with_mount", |s| {
-        s["volumes"][0]["name"] = json!("scratch")
-    });
+    mount_of("named", "injected_with_mount", |s| s["volumes"][0]["name"] = json!("scratch"));
 }
 
 #[test]
 fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
     let config = config::parse(&format!("{CONFIG}  - peers: [{{nodeName: claimed, volume: {{claimName: shared, subPath: x}}}}, {{nodeName: single, trustedPeersPath: /peers}}]\n")).unwrap();
-    let input = Input {
-        namespace: "da",
-        config: &config,
-        book: &book(&["single"]),
-    };
+    let input = Input { namespace: "da", config: &config, book: &book(&["single"]) };
     let before = pod("claimed");
     let answer = review(request(&before).to_string().as_bytes(), input).unwrap();
-    let Decision::Injected {
-        patch,
-        no_mount: None,
-    } = answer.decision
-    else {
+    let Decision::Injected { patch, no_mount: None } = answer.decision else {
         panic!("{:?}", answer.decision)
     };
     let mut after = before;
@@ -280,15 +234,9 @@ fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
 #[test]
 fn warnings_are_as_short_as_kubernetes_asks() {
     use NoMount::*;
-    for why in [
-        AlreadyPersistent,
-        Occupied,
-        NoClaim,
-        SeveralClaims,
-        UnknownVolume,
-        ReadOnly,
-        MightNotBeWritable,
-    ] {
+    for why in
+        [AlreadyPersistent, Occupied, NoClaim, SeveralClaims, UnknownVolume, ReadOnly, MightNotBeWritable]
+    {
         assert!(why.warning().is_none_or(|w| w.len() <= 120), "{why:?}");
     }
 }

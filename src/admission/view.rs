@@ -35,9 +35,7 @@ impl<'a> Request<'a> {
     /// The pod whose creation this asks about.
     pub fn created_pod(&self) -> Option<&Pod<'a>> {
         let is_pod = self.kind.group.is_empty() && self.kind.version == "v1" && self.kind.kind == "Pod";
-        self.object
-            .as_ref()
-            .filter(|_| is_pod && self.operation == "CREATE")
+        self.object.as_ref().filter(|_| is_pod && self.operation == "CREATE")
     }
 }
 

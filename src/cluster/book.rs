@@ -32,10 +32,7 @@ pub struct BookStore {
 impl BookStore {
     /// The book of the cluster's namespace.
     pub fn new(cluster: Cluster) -> Self {
-        Self {
-            cluster,
-            seen: Mutex::new(None),
-        }
+        Self { cluster, seen: Mutex::new(None) }
     }
 
     /// Loads the book; it is empty where there is none. An entry that cannot be read is left out and
@@ -79,20 +76,10 @@ impl BookStore {
                 .await?
             }
             None => {
-                let metadata = ObjectMeta {
-                    name: Some(NAME.into()),
-                    ..ObjectMeta::default()
-                };
-                let map = ConfigMap {
-                    metadata,
-                    data,
-                    ..ConfigMap::default()
-                };
-                call(
-                    || format!("create configmap {NAME}"),
-                    self.api().create(&PostParams::default(), &map),
-                )
-                .await?
+                let metadata = ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() };
+                let map = ConfigMap { metadata, data, ..ConfigMap::default() };
+                call(|| format!("create configmap {NAME}"), self.api().create(&PostParams::default(), &map))
+                    .await?
             }
         };
         *self.seen.lock().expect("no panic holds this lock") = Some(written);
@@ -105,14 +92,8 @@ impl BookStore {
 }
 
 fn entries(book: &Book) -> BTreeMap<String, String> {
-    let nodes = book
-        .nodes
-        .iter()
-        .map(|(pod, known)| (format!("{NODE}{pod}"), json(known)));
-    let restarts = book
-        .restarts
-        .iter()
-        .map(|(key, restart)| (format!("{RESTART}{key}"), json(restart)));
+    let nodes = book.nodes.iter().map(|(pod, known)| (format!("{NODE}{pod}"), json(known)));
+    let restarts = book.restarts.iter().map(|(key, restart)| (format!("{RESTART}{key}"), json(restart)));
     nodes.chain(restarts).collect()
 }
 
@@ -150,15 +131,9 @@ mod tests {
 
     fn book(learned: i64) -> Book {
         let at = Timestamp::from_second(learned).unwrap();
-        let address = "/dns/da/tcp/2121/p2p/12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"
-            .parse()
-            .unwrap();
-        let known = Known {
-            address,
-            workload: Some("da".into()),
-            container: "c".into(),
-            learned: at,
-        };
+        let address =
+            "/dns/da/tcp/2121/p2p/12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV".parse().unwrap();
+        let known = Known { address, workload: Some("da".into()), container: "c".into(), learned: at };
         let restart = Restart {
             pod: "da-0".into(),
             workload: None,
@@ -167,10 +142,7 @@ mod tests {
             attempts: 1,
             total: 2,
         };
-        Book {
-            nodes: [("da-0".into(), known)].into(),
-            restarts: [("da-0".into(), restart)].into(),
-        }
+        Book { nodes: [("da-0".into(), known)].into(), restarts: [("da-0".into(), restart)].into() }
     }
 
     #[test]
@@ -181,12 +153,9 @@ mod tests {
     #[test]
     fn garbage_costs_nothing_but_itself() {
         let mut data = entries(&book(7));
-        for (key, text) in [
-            ("node_x", "{"),
-            ("restart_x", "[]"),
-            ("other", ""),
-            ("node_y", "{\"address\":\"/x\"}"),
-        ] {
+        for (key, text) in
+            [("node_x", "{"), ("restart_x", "[]"), ("other", ""), ("node_y", "{\"address\":\"/x\"}")]
+        {
             data.insert(key.into(), text.into());
         }
         assert_eq!(read(Some(&data)), book(7));

@@ -93,13 +93,8 @@ impl Cluster {
         within: Duration,
     ) -> Result<Output, ExecError> {
         let run = self.run(pod, container, command, limit);
-        let deadline = || ExecError::Deadline {
-            pod: pod.to_owned(),
-            within,
-        };
-        tokio::time::timeout(within, run)
-            .await
-            .unwrap_or_else(|_| Err(deadline()))
+        let deadline = || ExecError::Deadline { pod: pod.to_owned(), within };
+        tokio::time::timeout(within, run).await.unwrap_or_else(|_| Err(deadline()))
     }
 
     async fn run(
@@ -109,15 +104,8 @@ impl Cluster {
         command: &[&str],
         limit: usize,
     ) -> Result<Output, ExecError> {
-        let connect = |source| ExecError::Connect {
-            pod: pod.to_owned(),
-            source: Box::new(source),
-        };
-        let params = AttachParams::default()
-            .container(container)
-            .stdin(false)
-            .stdout(true)
-            .stderr(true);
+        let connect = |source| ExecError::Connect { pod: pod.to_owned(), source: Box::new(source) };
+        let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
         let request = Request::new(Pod::url_path(&(), Some(&self.namespace)))
             .exec(pod, command.iter().copied(), &params)
             .map_err(|e| connect(kube::Error::BuildRequest(e)))?;
@@ -131,10 +119,7 @@ async fn collect(
     mut messages: impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
     limit: usize,
 ) -> Result<Output, ExecError> {
-    let broken = |why: String| ExecError::Broken {
-        pod: pod.to_owned(),
-        why,
-    };
+    let broken = |why: String| ExecError::Broken { pod: pod.to_owned(), why };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     while let Some(message) = messages.next().await {
         let Message::Binary(bytes) = message.map_err(|e| broken(e.to_string()))? else {
@@ -144,10 +129,7 @@ async fn collect(
             Some((&STDOUT, data)) => {
                 stdout.extend_from_slice(data);
                 if stdout.len() > limit {
-                    return Err(ExecError::TooMuch {
-                        pod: pod.to_owned(),
-                        limit,
-                    });
+                    return Err(ExecError::TooMuch { pod: pod.to_owned(), limit });
                 }
             }
             Some((&STDERR, data)) => {
@@ -157,11 +139,7 @@ async fn collect(
             Some((&STATUS, data)) => {
                 let status = serde_json::from_slice(data).map_err(|e| broken(e.to_string()))?;
                 let code = exit_code(pod, status)?;
-                return Ok(Output {
-                    code,
-                    stdout,
-                    stderr: String::from_utf8_lossy(&stderr).into_owned(),
-                });
+                return Ok(Output { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() });
             }
             _ => {}
         }
@@ -175,34 +153,20 @@ fn exit_code(pod: &str, status: Status) -> Result<i32, ExecError> {
     }
     let message = status.message.unwrap_or_default();
     let causes = status.details.and_then(|d| d.causes).unwrap_or_default();
-    let code = causes
-        .into_iter()
-        .find(|c| c.reason.as_deref() == Some("ExitCode"))
-        .and_then(|c| c.message);
+    let code = causes.into_iter().find(|c| c.reason.as_deref() == Some("ExitCode")).and_then(|c| c.message);
     match code.and_then(|c| c.parse().ok()) {
         Some(code) => Ok(code),
-        None if is_not_run(&message) => Err(ExecError::NotRun {
-            pod: pod.to_owned(),
-            message,
-        }),
-        None => Err(ExecError::Broken {
-            pod: pod.to_owned(),
-            why: message,
-        }),
+        None if is_not_run(&message) => Err(ExecError::NotRun { pod: pod.to_owned(), message }),
+        None => Err(ExecError::Broken { pod: pod.to_owned(), why: message }),
     }
 }
 
 /// What containerd and CRI-O say, through runc and crun, of a program that is not there or not
 /// executable.
 fn is_not_run(message: &str) -> bool {
-    [
-        "executable file",
-        "no such file or directory",
-        "exec format error",
-        "permission denied",
-    ]
-    .iter()
-    .any(|known| message.to_lowercase().contains(known))
+    ["executable file", "no such file or directory", "exec format error", "permission denied"]
+        .iter()
+        .any(|known| message.to_lowercase().contains(known))
 }
 
 #[cfg(test)]
@@ -225,21 +189,12 @@ mod tests {
 
     #[tokio::test]
     async fn output_and_exit_code_are_read() {
-        let failed = status(
-            json!({"status": "Failure", "message": "command terminated with exit code 7",
-            "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}}),
-        );
-        let output = run(vec![
-            frame(STDOUT, b"a"),
-            frame(STDERR, &[b'x'; 9999]),
-            frame(STDOUT, b"b"),
-            failed,
-        ]);
+        let failed = status(json!({"status": "Failure", "message": "command terminated with exit code 7",
+            "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}}));
+        let output =
+            run(vec![frame(STDOUT, b"a"), frame(STDERR, &[b'x'; 9999]), frame(STDOUT, b"b"), failed]);
         let output = output.await.unwrap();
-        assert_eq!(
-            (output.code, &output.stdout[..], output.stderr.len()),
-            (7, &b"ab"[..], STDERR_LIMIT)
-        );
+        assert_eq!((output.code, &output.stdout[..], output.stderr.len()), (7, &b"ab"[..], STDERR_LIMIT));
         let output = run(vec![status(json!({"status": "Success"}))]).await.unwrap();
         assert_eq!(output.code, 0);
     }
@@ -253,12 +208,9 @@ mod tests {
         assert!(matches!(not_run, Err(ExecError::NotRun { .. })), "{not_run:?}");
         let too_much = run(vec![frame(STDOUT, &[0; 11])]).await;
         assert!(matches!(too_much, Err(ExecError::TooMuch { .. })), "{too_much:?}");
-        for cut in [
-            vec![],
-            vec![frame(STDOUT, b"a")],
-            vec![frame(STATUS, b"{")],
-            vec![Ok(Message::Close(None))],
-        ] {
+        for cut in
+            [vec![], vec![frame(STDOUT, b"a")], vec![frame(STATUS, b"{")], vec![Ok(Message::Close(None))]]
+        {
             let broken = run(cut).await;
             assert!(matches!(broken, Err(ExecError::Broken { .. })), "{broken:?}");
         }

@@ -16,12 +16,7 @@ pub struct Listing<T> {
 
 impl<T> Default for Listing<T> {
     fn default() -> Self {
-        Self {
-            objects: BTreeMap::new(),
-            coming: BTreeMap::new(),
-            begun: false,
-            complete: false,
-        }
+        Self { objects: BTreeMap::new(), coming: BTreeMap::new(), begun: false, complete: false }
     }
 }
 
@@ -34,11 +29,7 @@ impl<T> Listing<T> {
                 self.begun = true;
             }
             Change::Put(object) => {
-                let into = if self.begun {
-                    &mut self.coming
-                } else {
-                    &mut self.objects
-                };
+                let into = if self.begun { &mut self.coming } else { &mut self.objects };
                 into.insert(name(&object).to_owned(), object);
             }
             Change::Complete => {
@@ -83,10 +74,7 @@ mod tests {
                 Change::Gone(s) => Change::Gone(s.to_owned()),
             };
             listing.apply(change, |s: &String| s.as_str());
-            (
-                listing.is_complete(),
-                listing.all().keys().cloned().collect::<Vec<_>>().join(" "),
-            )
+            (listing.is_complete(), listing.all().keys().cloned().collect::<Vec<_>>().join(" "))
         };
         apply(Change::Begin);
         assert_eq!(apply(Change::Put("a")), (false, String::new()));

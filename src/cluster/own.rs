@@ -40,10 +40,7 @@ impl Cluster {
         let api: Api<Secret> = self.api();
         let object = found(call(|| format!("get secret {SECRET}"), api.get(SECRET)).await)?;
         let data = object.as_ref().and_then(|s| s.data.clone()).unwrap_or_default();
-        Ok(Stored {
-            data: data.into_iter().map(|(key, bytes)| (key, bytes.0)).collect(),
-            object,
-        })
+        Ok(Stored { data: data.into_iter().map(|(key, bytes)| (key, bytes.0)).collect(), object })
     }
 
     /// Replaces the Secret's entries, unless somebody has written it since `before` was loaded; says
@@ -57,31 +54,16 @@ impl Cluster {
         data: BTreeMap<String, Vec<u8>>,
     ) -> Result<bool, Error> {
         let api: Api<Secret> = self.api();
-        let data = Some(
-            data.into_iter()
-                .map(|(key, bytes)| (key, ByteString(bytes)))
-                .collect(),
-        );
+        let data = Some(data.into_iter().map(|(key, bytes)| (key, ByteString(bytes))).collect());
         let params = PostParams::default();
         let done = match before.object {
             Some(secret) => {
                 let secret = Secret { data, ..secret };
-                call(
-                    || format!("update secret {SECRET}"),
-                    api.replace(SECRET, &params, &secret),
-                )
-                .await
+                call(|| format!("update secret {SECRET}"), api.replace(SECRET, &params, &secret)).await
             }
             None => {
-                let metadata = ObjectMeta {
-                    name: Some(SECRET.into()),
-                    ..ObjectMeta::default()
-                };
-                let secret = Secret {
-                    metadata,
-                    data,
-                    ..Secret::default()
-                };
+                let metadata = ObjectMeta { name: Some(SECRET.into()), ..ObjectMeta::default() };
+                let secret = Secret { metadata, data, ..Secret::default() };
                 call(|| format!("create secret {SECRET}"), api.create(&params, &secret)).await
             }
         };
@@ -105,26 +87,14 @@ impl Cluster {
             Some(_) => {
                 let patch = Patch::Merge(json!({"data": data}));
                 let params = kube::api::PatchParams::default();
-                call(|| format!("patch configmap {CA}"), api.patch(CA, &params, &patch))
-                    .await
-                    .map(drop)
+                call(|| format!("patch configmap {CA}"), api.patch(CA, &params, &patch)).await.map(drop)
             }
             None => {
-                let metadata = ObjectMeta {
-                    name: Some(CA.into()),
-                    ..ObjectMeta::default()
-                };
-                let map = ConfigMap {
-                    metadata,
-                    data: Some(data),
-                    ..ConfigMap::default()
-                };
-                call(
-                    || format!("create configmap {CA}"),
-                    api.create(&PostParams::default(), &map),
-                )
-                .await
-                .map(drop)
+                let metadata = ObjectMeta { name: Some(CA.into()), ..ObjectMeta::default() };
+                let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+                call(|| format!("create configmap {CA}"), api.create(&PostParams::default(), &map))
+                    .await
+                    .map(drop)
             }
         }
     }
@@ -140,12 +110,9 @@ impl Cluster {
     /// The registration of that name, as it changes.
     pub fn registration(&self, name: &str) -> impl Stream<Item = Change<Registration>> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        changes(
-            "mutatingwebhookconfiguration",
-            Api::all(self.client.clone()),
-            config,
-            |c| Some(Registration(c)),
-        )
+        changes("mutatingwebhookconfiguration", Api::all(self.client.clone()), config, |c| {
+            Some(Registration(c))
+        })
     }
 
     /// Makes `ca` the caBundle of every webhook of the registration, and touches nothing else.
@@ -160,16 +127,9 @@ impl Cluster {
         let patch = serde_json::from_value(json!(patch)).expect("these are operations of RFC 6902");
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let act = || format!("patch mutatingwebhookconfiguration {name}");
-        call(
-            act,
-            api.patch(
-                name,
-                &kube::api::PatchParams::default(),
-                &Patch::Json::<()>(patch),
-            ),
-        )
-        .await
-        .map(drop)
+        call(act, api.patch(name, &kube::api::PatchParams::default(), &Patch::Json::<()>(patch)))
+            .await
+            .map(drop)
     }
 }
 
@@ -181,12 +141,7 @@ impl Registration {
     /// Whether every webhook in it trusts exactly `ca`.
     pub fn trusts(&self, ca: &Ca) -> bool {
         let mut webhooks = self.0.webhooks.iter().flatten();
-        webhooks.all(|w| {
-            w.client_config
-                .ca_bundle
-                .as_ref()
-                .is_some_and(|b| b.0 == ca.as_bytes())
-        })
+        webhooks.all(|w| w.client_config.ca_bundle.as_ref().is_some_and(|b| b.0 == ca.as_bytes()))
     }
 
     /// Host and port at which API servers call the first webhook.

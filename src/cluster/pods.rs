@@ -54,16 +54,9 @@ impl Cluster {
     /// # Errors
     /// Where the call fails.
     pub async fn log(&self, pod: &str, container: &str, limit: i64) -> Result<String, Error> {
-        let params = LogParams {
-            container: Some(container.into()),
-            limit_bytes: Some(limit),
-            ..LogParams::default()
-        };
-        call(
-            || format!("get pods/log of {pod}"),
-            self.api::<core::Pod>().logs(pod, &params),
-        )
-        .await
+        let params =
+            LogParams { container: Some(container.into()), limit_bytes: Some(limit), ..LogParams::default() };
+        call(|| format!("get pods/log of {pod}"), self.api::<core::Pod>().logs(pod, &params)).await
     }
 }
 
@@ -80,40 +73,20 @@ fn message(error: &Error) -> String {
 /// Reads what Torch needs of a pod; `None` for one without a name.
 pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
     let meta = &pod.metadata;
-    let owner = meta
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|o| o.controller == Some(true));
-    let owner = owner.map(|o| Owner {
-        kind: o.kind.clone(),
-        name: o.name.clone(),
-    });
-    let hash = meta
-        .labels
-        .as_ref()
-        .and_then(|l| l.get("pod-template-hash"))
-        .map(String::as_str);
+    let owner = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
+    let owner = owner.map(|o| Owner { kind: o.kind.clone(), name: o.name.clone() });
+    let hash = meta.labels.as_ref().and_then(|l| l.get("pod-template-hash")).map(String::as_str);
     let status = pod.status.as_ref();
-    let opted_out = meta
-        .annotations
-        .as_ref()
-        .and_then(|a| a.get(INJECT))
-        .is_some_and(|v| v == "false");
+    let opted_out = meta.annotations.as_ref().and_then(|a| a.get(INJECT)).is_some_and(|v| v == "false");
     Some(Pod {
         name: meta.name.clone()?,
         uid: meta.uid.clone().unwrap_or_default(),
         workload: owner.as_ref().map(|o| o.workload(hash).to_owned()),
         owner,
-        phase: status
-            .and_then(|s| s.phase.clone())
-            .unwrap_or_else(|| "Pending".into()),
+        phase: status.and_then(|s| s.phase.clone()).unwrap_or_else(|| "Pending".into()),
         ip: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()),
         subdomain: pod.spec.as_ref().and_then(|s| s.subdomain.clone()),
-        created: meta
-            .creation_timestamp
-            .as_ref()
-            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
         deleting: meta.deletion_timestamp.is_some(),
         ready: status.is_some_and(is_ready),
         opted_out,
@@ -122,31 +95,18 @@ pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
 }
 
 fn is_ready(status: &core::PodStatus) -> bool {
-    status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
+    status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 fn containers(pod: &core::Pod) -> Vec<Container> {
     let statuses: HashMap<&str, &core::ContainerStatus> = pod
         .status
         .iter()
-        .flat_map(|s| {
-            s.container_statuses
-                .iter()
-                .chain(&s.init_container_statuses)
-                .flatten()
-        })
+        .flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten())
         .map(|s| (s.name.as_str(), s))
         .collect();
-    let spec = pod
-        .spec
-        .iter()
-        .flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
-    spec.map(|c| container(c, statuses.get(c.name.as_str()).copied()))
-        .collect()
+    let spec = pod.spec.iter().flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
+    spec.map(|c| container(c, statuses.get(c.name.as_str()).copied())).collect()
 }
 
 fn container(spec: &core::Container, status: Option<&core::ContainerStatus>) -> Container {

@@ -28,19 +28,12 @@ pub enum Change<T> {
 impl Cluster {
     /// The pods of the namespace.
     pub fn pods(&self) -> impl Stream<Item = Change<peers::Pod>> + Send + use<> {
-        changes("pods", self.api::<Pod>(), watcher::Config::default(), |pod| {
-            pods::read(&pod)
-        })
+        changes("pods", self.api::<Pod>(), watcher::Config::default(), |pod| pods::read(&pod))
     }
 
     /// The names of the Services of the namespace.
     pub fn services(&self) -> impl Stream<Item = Change<String>> + Send + use<> {
-        changes(
-            "services",
-            self.api::<Service>(),
-            watcher::Config::default(),
-            |s: Service| s.metadata.name,
-        )
+        changes("services", self.api::<Service>(), watcher::Config::default(), |s: Service| s.metadata.name)
     }
 }
 

@@ -22,28 +22,16 @@ pub fn parse(text: &str) -> Result<Config, Problems> {
     let refuse = |problem| Problems(vec![problem]);
     if text.len() > MAX_FILE {
         let message = format!("the file is larger than {} MiB", MAX_FILE >> 20);
-        return Err(refuse(Problem {
-            line: 1,
-            column: 1,
-            message,
-        }));
+        return Err(refuse(Problem { line: 1, column: 1, message }));
     }
     if text.trim().is_empty() {
         let message = "the file is empty: write `mutualPeers:` with at least one group of `peers`".into();
-        return Err(refuse(Problem {
-            line: 1,
-            column: 1,
-            message,
-        }));
+        return Err(refuse(Problem { line: 1, column: 1, message }));
     }
     let file: File = serde_yaml::from_str(text).map_err(|e| refuse(Problem::of_yaml(&e)))?;
     let mut check = Check::default();
     let config = check.file(file);
-    if check.problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(Problems(check.problems))
-    }
+    if check.problems.is_empty() { Ok(config) } else { Err(Problems(check.problems)) }
 }
 
 /// A fault of the file.
@@ -63,20 +51,12 @@ impl Problem {
         let whole = error.without_snippet().to_string();
         let said = whole.split(" at line ").next().unwrap_or(&whole);
         let (line, column) = (place.line().max(1), place.column().max(1));
-        Self {
-            line,
-            column,
-            message: said.trim_start_matches("error: ").to_owned(),
-        }
+        Self { line, column, message: said.trim_start_matches("error: ").to_owned() }
     }
 
     /// The problem with the lines of the file that it is about, as compilers show it.
     pub fn excerpt(&self, file_name: &str, text: &str) -> String {
-        let Self {
-            line,
-            column,
-            message,
-        } = self;
+        let Self { line, column, message } = self;
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         let shown: String = usize::try_from(line - 1)
@@ -253,13 +233,10 @@ impl<'de> Visitor<'de> for ProbeVisitor {
             "dial" => Ok(Probe::Dial),
             "exec" => Ok(Probe::exec()),
             "log" => Ok(Probe::Log),
-            "rpc" => Ok(Probe::Rpc {
-                port: RPC_PORT,
-                token: None,
-            }),
-            "address" => Err(E::custom(
-                "`address` needs one: write `address: /dns/<host>/tcp/<port>/p2p/<peer id>`",
-            )),
+            "rpc" => Ok(Probe::Rpc { port: RPC_PORT, token: None }),
+            "address" => {
+                Err(E::custom("`address` needs one: write `address: /dns/<host>/tcp/<port>/p2p/<peer id>`"))
+            }
             _ => Err(E::custom(format!("unknown probe `{name}`: write {PROBES}"))),
         }
     }
@@ -274,29 +251,22 @@ impl<'de> Visitor<'de> for ProbeVisitor {
                 let rpc: RawRpc = map.next_value()?;
                 Probe::Rpc {
                     port: rpc.port.unwrap_or(RPC_PORT),
-                    token: rpc.token_secret.map(|s| SecretKey {
-                        name: s.name,
-                        key: s.key.unwrap_or_else(|| "token".into()),
-                    }),
+                    token: rpc
+                        .token_secret
+                        .map(|s| SecretKey { name: s.name, key: s.key.unwrap_or_else(|| "token".into()) }),
                 }
             }
             "address" => Probe::Address(map.next_value::<Address>()?),
             "dial" | "log" => {
-                return Err(de::Error::custom(format!(
-                    "`{name}` takes nothing: write `- {name}`"
-                )));
+                return Err(de::Error::custom(format!("`{name}` takes nothing: write `- {name}`")));
             }
             _ => {
-                return Err(de::Error::custom(format!(
-                    "unknown probe `{name}`: write {PROBES}"
-                )));
+                return Err(de::Error::custom(format!("unknown probe `{name}`: write {PROBES}")));
             }
         };
         match map.next_key::<String>()? {
             None => Ok(probe),
-            Some(_) => Err(de::Error::custom(
-                "two probes in one entry: write one `- ` for each",
-            )),
+            Some(_) => Err(de::Error::custom("two probes in one entry: write one `- ` for each")),
         }
     }
 }
@@ -310,11 +280,7 @@ struct Check {
 impl Check {
     fn say<T>(&mut self, place: &Spanned<T>, message: String) {
         let at = place.referenced;
-        self.problems.push(Problem {
-            line: at.line().max(1),
-            column: at.column().max(1),
-            message,
-        });
+        self.problems.push(Problem { line: at.line().max(1), column: at.column().max(1), message });
     }
 
     fn file(&mut self, file: File) -> Config {
@@ -329,15 +295,8 @@ impl Check {
         let mut groups: Vec<Group> = Vec::new();
         for (i, raw) in file.mutual_peers.value.iter().enumerate() {
             let group = self.group(raw, i, &settings);
-            if let Some(name) = raw
-                .name
-                .as_ref()
-                .filter(|_| groups.iter().any(|g| g.name == group.name))
-            {
-                self.say(
-                    name,
-                    format!("a second group called `{}`: give each its own name", name.value),
-                );
+            if let Some(name) = raw.name.as_ref().filter(|_| groups.iter().any(|g| g.name == group.name)) {
+                self.say(name, format!("a second group called `{}`: give each its own name", name.value));
             }
             groups.push(group);
         }
@@ -362,31 +321,19 @@ impl Check {
             let name = &peer.node_name;
             self.name(name, "nodeName", "the name of a pod, StatefulSet or Deployment");
             if peers.iter().any(|p| p.node_name == name.value) {
-                self.say(
-                    name,
-                    format!("`{}` stands in this group twice: take one out", name.value),
-                );
+                self.say(name, format!("`{}` stands in this group twice: take one out", name.value));
             }
             let mut settings = settings.clone();
             peer.apply(self, &mut settings);
-            peers.push(Peer {
-                node_name: name.value.clone(),
-                settings,
-            });
+            peers.push(Peer { node_name: name.value.clone(), settings });
         }
-        let name = raw
-            .name
-            .as_ref()
-            .map_or_else(|| format!("group-{}", index + 1), |n| n.value.clone());
+        let name = raw.name.as_ref().map_or_else(|| format!("group-{}", index + 1), |n| n.value.clone());
         if let Some(written) = raw
             .name
             .as_ref()
             .filter(|n| n.value.is_empty() || n.value.len() > 63 || n.value.chars().any(char::is_control))
         {
-            self.say(
-                written,
-                "a group's `name` has 1 to 63 printable characters".into(),
-            );
+            self.say(written, "a group's `name` has 1 to 63 printable characters".into());
         }
         Group { name, peers }
     }
@@ -407,10 +354,7 @@ impl Check {
         }
         if let Some(port) = level.port {
             if port.value == 0 {
-                self.say(
-                    port,
-                    "port 0 cannot be dialled: write the node's p2p port, 1 to 65535".into(),
-                );
+                self.say(port, "port 0 cannot be dialled: write the node's p2p port, 1 to 65535".into());
             }
             settings.port = port.value.max(1);
         }
@@ -465,20 +409,14 @@ impl Check {
         };
         let (VolumeSource::ClaimName(name) | VolumeSource::Name(name)) = &source;
         if !is_host(name) {
-            self.say(
-                volume,
-                format!("`{}` is not the name of a claim or volume", shorten(name)),
-            );
+            self.say(volume, format!("`{}` is not the name of a claim or volume", shorten(name)));
         }
         let sub_path = raw.sub_path.clone().unwrap_or_else(|| "torch".into());
         let inside = |p: &str| !matches!(p, "" | "." | "..") && !p.contains([':', '\0', '\n']);
         if !sub_path.split('/').all(inside) {
             self.say(
                 volume,
-                format!(
-                    "`subPath: {}` is not a relative directory without `.` and `..`",
-                    shorten(&sub_path)
-                ),
+                format!("`subPath: {}` is not a relative directory without `.` and `..`", shorten(&sub_path)),
             );
         }
         Some(Volume { source, sub_path })
@@ -486,27 +424,16 @@ impl Check {
 
     fn probes(&mut self, probes: &Spanned<Vec<Probe>>) {
         if probes.value.is_empty() {
-            self.say(
-                probes,
-                format!("`probe` is empty: write at least one of {PROBES}, or leave it out"),
-            );
+            self.say(probes, format!("`probe` is empty: write at least one of {PROBES}, or leave it out"));
         }
         for probe in &probes.value {
             match probe {
                 Probe::Exec(command) if command.is_empty() || command[0].is_empty() => {
-                    self.say(
-                        probes,
-                        "`exec` has no command: write `exec: [celestia, p2p, info]`".into(),
-                    );
+                    self.say(probes, "`exec` has no command: write `exec: [celestia, p2p, info]`".into());
                 }
                 Probe::Rpc { port: 0, .. } => self.say(probes, "`rpc` cannot ask on port 0".into()),
-                Probe::Rpc {
-                    token: Some(secret), ..
-                } if !is_host(&secret.name) => {
-                    self.say(
-                        probes,
-                        format!("`{}` is not the name of a Secret", shorten(&secret.name)),
-                    );
+                Probe::Rpc { token: Some(secret), .. } if !is_host(&secret.name) => {
+                    self.say(probes, format!("`{}` is not the name of a Secret", shorten(&secret.name)));
                 }
                 _ => {}
             }
@@ -573,11 +500,7 @@ fn least_length(peer: &Peer) -> usize {
 }
 
 fn shorten(text: &str) -> String {
-    text.chars()
-        .take(80)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
+    text.chars().take(80).collect::<String>().escape_debug().to_string()
 }
 
 /// Writes a duration as it is written in the file.

@@ -51,12 +51,7 @@ struct Answer<T> {
 
 impl<T> Answer<T> {
     fn ok(body: T) -> Self {
-        Self {
-            status: 200,
-            body,
-            trusted_peers: None,
-            errors: Vec::new(),
-        }
+        Self { status: 200, body, trusted_peers: None, errors: Vec::new() }
     }
 }
 
@@ -75,30 +70,17 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self {
-            status,
-            errors: vec![error.into()],
-        }
+        Self { status, errors: vec![error.into()] }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self { status, errors } = self;
-        let body = Answer {
-            status: status.as_u16(),
-            body: (),
-            trusted_peers: None,
-            errors,
-        };
+        let body = Answer { status: status.as_u16(), body: (), trusted_peers: None, errors };
         let mut response = body.into_response();
-        if matches!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        ) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static(ASK_AGAIN));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(ASK_AGAIN));
         }
         response
     }
@@ -106,10 +88,7 @@ impl IntoResponse for Failure {
 
 pub(super) async fn not_found() -> Failure {
     let paths = "POST /mutate, GET /config, GET /list, POST /gen and POST /genAll";
-    Failure::new(
-        StatusCode::NOT_FOUND,
-        format!("there is no such path: there are {paths}"),
-    )
+    Failure::new(StatusCode::NOT_FOUND, format!("there is no such path: there are {paths}"))
 }
 
 pub(super) async fn method_not_allowed() -> Failure {
@@ -153,25 +132,16 @@ async fn generate(
     let snapshot = context.view.load();
     let addresses = addresses(&snapshot, &names);
     let value = join(&trusted_peers(&snapshot, &names[0]));
-    let as_text = headers
-        .get(header::ACCEPT)
-        .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
-    let missing = if as_text {
-        value.is_empty()
-    } else {
-        addresses.is_empty()
-    };
+    let as_text =
+        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
+    let missing = if as_text { value.is_empty() } else { addresses.is_empty() };
     if missing {
         return Err(nothing_known(&names[0]));
     }
     if as_text {
         return Ok(format!("{value}\n").into_response());
     }
-    Ok(Answer {
-        trusted_peers: Some(json!(value)),
-        ..Answer::ok(addresses)
-    }
-    .into_response())
+    Ok(Answer { trusted_peers: Some(json!(value)), ..Answer::ok(addresses) }.into_response())
 }
 
 async fn generate_all(
@@ -179,11 +149,7 @@ async fn generate_all(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let Many { pod_name: asked } = parse_or_default(body, r#"{"podName": ["<a pod or node name>", …]}"#)?;
-    let names = if asked.is_empty() {
-        all_names(&context.view.load())
-    } else {
-        asked
-    };
+    let names = if asked.is_empty() { all_names(&context.view.load()) } else { asked };
     known_names(&context.view.load(), &names)?;
     learn(&context, &names).await?;
     let snapshot = context.view.load();
@@ -191,24 +157,15 @@ async fn generate_all(
     if addresses.is_empty() {
         return Err(nothing_known("these nodes"));
     }
-    let values: BTreeMap<&str, String> = names
-        .iter()
-        .map(|name| (name.as_str(), join(&trusted_peers(&snapshot, name))))
-        .collect();
-    Ok(Answer {
-        trusted_peers: Some(json!(values)),
-        ..Answer::ok(addresses)
-    }
-    .into_response())
+    let values: BTreeMap<&str, String> =
+        names.iter().map(|name| (name.as_str(), join(&trusted_peers(&snapshot, name)))).collect();
+    Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
 }
 
 fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, form: &str) -> Result<T, Failure> {
     let body = read(body)?;
     serde_json::from_slice(&body).map_err(|e| {
-        Failure::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body is not of the form {form}: {e}"),
-        )
+        Failure::new(StatusCode::BAD_REQUEST, format!("the body is not of the form {form}: {e}"))
     })
 }
 
@@ -217,11 +174,7 @@ fn parse_or_default<T: DeserializeOwned + Default>(
     form: &str,
 ) -> Result<T, Failure> {
     let body = read(body)?;
-    if body.trim_ascii().is_empty() {
-        Ok(T::default())
-    } else {
-        parse(Ok(body), form)
-    }
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { parse(Ok(body), form) }
 }
 
 fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
@@ -248,28 +201,22 @@ fn known_names(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
             format!("the configuration names no node `{name}`: GET /list shows those it does")
         })
         .collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure {
-            status: StatusCode::NOT_FOUND,
-            errors,
-        })
-    }
+    if errors.is_empty() { Ok(()) } else { Err(Failure { status: StatusCode::NOT_FOUND, errors }) }
 }
 
-/// A name as the configuration sees it: a pod that is there or was, or a `nodeName`.
+/// A name as the configuration sees it: a pod that is there, was or will be, or a `nodeName`.
 fn who<'a>(snapshot: &'a Snapshot, name: &'a str) -> Who<'a> {
-    let there = snapshot.nodes.iter().find(|node| node.pod == name);
-    let workload = match there {
-        Some(node) => Some(node.node.as_str()),
-        None => snapshot
-            .book
-            .nodes
-            .get(name)
-            .and_then(|known| known.workload.as_deref()),
-    };
-    Who { pod: name, workload }
+    let there = snapshot.nodes.iter().find(|node| node.pod == name).and_then(|node| node.workload.as_deref());
+    let was = || snapshot.book.nodes.get(name).and_then(|known| known.workload.as_deref());
+    let is_configured = !snapshot.config.groups_of(Who { pod: name, workload: None }).is_empty();
+    let will_be = || set_of(name).filter(|_| !is_configured);
+    Who { pod: name, workload: there.or_else(was).or_else(will_be) }
+}
+
+/// The StatefulSet of a pod that may be too new to have been seen.
+fn set_of(name: &str) -> Option<&str> {
+    let (set, ordinal) = name.rsplit_once('-')?;
+    ordinal.parse::<u32>().is_ok().then_some(set)
 }
 
 fn groups(snapshot: &Snapshot, name: &str) -> Vec<usize> {
@@ -278,27 +225,16 @@ fn groups(snapshot: &Snapshot, name: &str) -> Vec<usize> {
 
 /// The value for a name. A `nodeName` that is not a pod's stands for its first pod.
 fn trusted_peers(snapshot: &Snapshot, name: &str) -> Vec<Address> {
-    let pods: BTreeSet<&str> = snapshot
-        .nodes
-        .iter()
-        .filter(|n| n.node == name)
-        .map(|n| n.pod.as_str())
-        .collect();
-    let pod = pods
-        .iter()
-        .min_by_key(|pod| crate::peers::ordinal_order(pod))
-        .copied()
-        .unwrap_or(name);
+    let pods: BTreeSet<&str> =
+        snapshot.nodes.iter().filter(|n| n.node == name).map(|n| n.pod.as_str()).collect();
+    let pod = pods.iter().min_by_key(|pod| crate::peers::ordinal_order(pod)).copied().unwrap_or(name);
     snapshot.config.trusted_peers(&snapshot.book, who(snapshot, pod))
 }
 
 fn all_names(snapshot: &Snapshot) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let peers = snapshot.config.groups.iter().flat_map(|g| &g.peers);
-    peers
-        .filter(|p| seen.insert(p.node_name.as_str()))
-        .map(|p| p.node_name.clone())
-        .collect()
+    peers.filter(|p| seen.insert(p.node_name.as_str())).map(|p| p.node_name.clone()).collect()
 }
 
 /// Every known address of the members of the groups of these nodes.
@@ -319,11 +255,7 @@ async fn learn(context: &Context, names: &[String]) -> Result<(), Failure> {
     }
     let (done, tried) = oneshot::channel();
     let stopping = |_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "Torch is stopping");
-    context
-        .asks
-        .send(Ask { pods, done })
-        .await
-        .map_err(|_| stopping(()))?;
+    context.asks.send(Ask { pods, done }).await.map_err(|_| stopping(()))?;
     match tokio::time::timeout(LEARN, tried).await {
         Ok(Ok(Err(_))) => Err(Failure::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -336,10 +268,7 @@ async fn learn(context: &Context, names: &[String]) -> Result<(), Failure> {
 
 fn unknown_members(snapshot: &Snapshot, names: &[String]) -> Vec<String> {
     let groups: BTreeSet<usize> = names.iter().flat_map(|name| groups(snapshot, name)).collect();
-    let titles: Vec<&str> = groups
-        .iter()
-        .map(|&g| snapshot.config.groups[g].name.as_str())
-        .collect();
+    let titles: Vec<&str> = groups.iter().map(|&g| snapshot.config.groups[g].name.as_str()).collect();
     let nodes = snapshot.nodes.iter();
     nodes
         .filter(|n| n.address.is_none() && n.phase == "Running")

@@ -44,18 +44,9 @@ fn snapshot(known: &[&str]) -> Snapshot {
         file: None,
         reach: None,
     };
-    let nodes = [
-        ("da-bridge-1", "group-1"),
-        ("da-full-1", "group-1"),
-        ("x", "group-2"),
-        ("y", "group-2"),
-    ];
+    let nodes = [("da-bridge-1", "group-1"), ("da-full-1", "group-1"), ("x", "group-2"), ("y", "group-2")];
     let nodes = nodes.map(|(node, group)| state(node, group)).into();
-    Snapshot {
-        config: Arc::new(config),
-        book: Arc::new(book),
-        nodes,
-    }
+    Snapshot { config: Arc::new(config), book: Arc::new(book), nodes }
 }
 
 struct Bed {
@@ -73,35 +64,20 @@ fn bed(known: &[&str]) -> Bed {
         health: Arc::default(),
         shutdown: Shutdown::default(),
     };
-    Bed {
-        context,
-        asks: receiver,
-    }
+    Bed { context, asks: receiver }
 }
 
 async fn send(router: Router, request: http::Request<Body>) -> (StatusCode, HeaderMap, String) {
     let (head, body) = router.oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    (
-        head.status,
-        head.headers,
-        String::from_utf8(body.to_vec()).unwrap(),
-    )
+    (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
 async fn call(context: &Context, method: &str, path: &str, body: impl Into<Body>) -> (u16, HeaderMap, Value) {
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .body(body.into())
-        .unwrap();
+    let request = http::Request::builder().method(method).uri(path).body(body.into()).unwrap();
     let (status, headers, body) = send(routes(context.clone()), request).await;
     let body: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}"));
-    assert_eq!(
-        body["status"],
-        status.as_u16(),
-        "the status in the body is the one of HTTP"
-    );
+    assert_eq!(body["status"], status.as_u16(), "the status in the body is the one of HTTP");
     (status.as_u16(), headers, body)
 }
 
@@ -156,10 +132,7 @@ async fn gen_gives_the_value_alone_to_who_wants_text() {
         send(routes(context.clone()), request)
     };
     let (status, _, text) = ask(&bed(&BOTH).context).await;
-    assert_eq!(
-        (status.as_u16(), text),
-        (200, format!("/dns/da-bridge-1-0/tcp/2121/p2p/{PEER}\n"))
-    );
+    assert_eq!((status.as_u16(), text), (200, format!("/dns/da-bridge-1-0/tcp/2121/p2p/{PEER}\n")));
     let (status, headers, _) = ask(&answer_asks(bed(&["da-full-1-0"]), Ok(()))).await;
     assert_eq!(
         (status.as_u16(), headers["retry-after"].to_str().unwrap()),
@@ -171,21 +144,12 @@ async fn gen_gives_the_value_alone_to_who_wants_text() {
 #[tokio::test]
 async fn gen_all_answers_for_a_list_or_for_all() {
     let context = answer_asks(bed(&BOTH), Ok(()));
-    let (status, _, answer) = call(
-        &context,
-        "POST",
-        "/genAll",
-        r#"{"podName":["da-bridge-1","da-full-1"]}"#,
-    )
-    .await;
+    let (status, _, answer) =
+        call(&context, "POST", "/genAll", r#"{"podName":["da-bridge-1","da-full-1"]}"#).await;
     assert_eq!((status, answer["body"].as_object().unwrap().len()), (200, 2));
     for all in ["", "{}", r#"{"podName":[]}"#] {
         let (status, _, answer) = call(&context, "POST", "/genAll", all).await;
-        assert_eq!(
-            (status, answer["trustedPeers"].as_object().unwrap().len()),
-            (200, 4),
-            "{all:?}"
-        );
+        assert_eq!((status, answer["trustedPeers"].as_object().unwrap().len()), (200, 4), "{all:?}");
     }
 }
 
@@ -195,12 +159,7 @@ async fn what_cannot_be_granted_is_said_with_its_status() {
     let large = format!(r#"{{"podName":"{}"}}"#, "a".repeat(1024 * 1024));
     for (status, method, path, body) in [
         (404, "POST", "/gen", r#"{"podName":"stranger"}"#.to_owned()),
-        (
-            404,
-            "POST",
-            "/genAll",
-            r#"{"podName":["da-full-1","stranger"]}"#.into(),
-        ),
+        (404, "POST", "/genAll", r#"{"podName":["da-full-1","stranger"]}"#.into()),
         (400, "POST", "/gen", String::new()),
         (400, "POST", "/gen", "{".into()),
         (400, "POST", "/gen", "{}".into()),
@@ -217,10 +176,7 @@ async fn what_cannot_be_granted_is_said_with_its_status() {
         let shown: String = body.chars().take(50).collect();
         let (got, headers, answer) = call(&context, method, path, body).await;
         assert_eq!(got, status, "{method} {path} {shown}");
-        assert!(
-            answer["errors"][0].as_str().is_some_and(|e| !e.is_empty()),
-            "{answer}"
-        );
+        assert!(answer["errors"][0].as_str().is_some_and(|e| !e.is_empty()), "{answer}");
         assert_eq!(headers.contains_key("retry-after"), status == 503);
     }
 }
@@ -229,21 +185,15 @@ async fn what_cannot_be_granted_is_said_with_its_status() {
 async fn too_many_probes_at_once_are_refused() {
     let context = answer_asks(bed(&[]), Err(TooMany));
     let (status, headers, _) = call(&context, "POST", "/gen", r#"{"podName":"da-full-1"}"#).await;
-    assert_eq!(
-        (status, &headers["retry-after"]),
-        (429, &HeaderValue::from_static("2"))
-    );
+    assert_eq!((status, &headers["retry-after"]), (429, &HeaderValue::from_static("2")));
 }
 
 #[tokio::test]
 async fn gen_asks_only_about_members_that_run_and_are_not_known() {
     let mut bed = bed(&["da-bridge-1-0"]);
     let context = bed.context.clone();
-    let asking = tokio::spawn(async move {
-        call(&context, "POST", "/gen", r#"{"podName":"da-full-1"}"#)
-            .await
-            .0
-    });
+    let asking =
+        tokio::spawn(async move { call(&context, "POST", "/gen", r#"{"podName":"da-full-1"}"#).await.0 });
     let ask = bed.asks.recv().await.unwrap();
     assert_eq!(ask.pods, ["da-full-1-0"]);
     bed.context.view.store(Arc::new(snapshot(&BOTH)));
@@ -260,10 +210,7 @@ async fn reviews_are_answered_and_counted() {
         "spec": {"containers": [{"name": "da"}]}},
     }});
     let ask = |body: String| {
-        send(
-            routes(context.clone()),
-            http::Request::post("/mutate").body(Body::from(body)).unwrap(),
-        )
+        send(routes(context.clone()), http::Request::post("/mutate").body(Body::from(body)).unwrap())
     };
     let (status, headers, body) = ask(review.to_string()).await;
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -278,11 +225,7 @@ async fn reviews_are_answered_and_counted() {
     assert_eq!(ask("{}".into()).await.0.as_u16(), 400);
     assert_eq!(ask(" ".repeat(MAX_REVIEW + 1)).await.0.as_u16(), 413);
     let counted = r#"torch_admission_requests_total{outcome="injected",reason="injected_no_claim"} 1"#;
-    assert!(
-        context.metrics.text().contains(counted),
-        "{}",
-        context.metrics.text()
-    );
+    assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());
 }
 
 #[tokio::test]
@@ -295,18 +238,10 @@ async fn health_is_told_on_the_plain_port_only() {
     context.health.expect("book");
     assert_eq!(get("/healthz").await.0.as_u16(), 200);
     let (status, _, report) = get("/readyz").await;
-    assert_eq!(
-        (status.as_u16(), report.contains("[-]book failed: not there yet")),
-        (503, true),
-        "{report}"
-    );
+    assert_eq!((status.as_u16(), report.contains("[-]book failed: not there yet")), (503, true), "{report}");
     context.health.well("book", "2 nodes");
     let (status, _, report) = get("/readyz?verbose").await;
-    assert_eq!(
-        (status.as_u16(), report.contains("[+]book ok: 2 nodes")),
-        (200, true),
-        "{report}"
-    );
+    assert_eq!((status.as_u16(), report.contains("[+]book ok: 2 nodes")), (200, true), "{report}");
     context.shutdown.stop();
     assert_eq!(get("/readyz").await.0.as_u16(), 503, "not ready while it drains");
     let secret: BTreeMap<&str, u16> = [("/list", 404), ("/config", 404), ("/mutate", 404)].into();

@@ -47,18 +47,13 @@ pub async fn deliver(
         Ok(Output { code: 0, .. }) => Ok(Delivery::Written),
         Ok(Output { code: UP_TO_DATE, .. }) => Ok(Delivery::UpToDate),
         Ok(Output { code: ABSENT, .. }) => Ok(Delivery::Absent),
-        Ok(Output {
-            code: NOT_WRITABLE,
-            stderr,
-            ..
-        }) => Ok(Delivery::NotWritable(format!(
+        Ok(Output { code: NOT_WRITABLE, stderr, .. }) => Ok(Delivery::NotWritable(format!(
             "{path} is not writable for the container's user ({}): set the pod's fsGroup, or another trustedPeersPath",
             stderr.trim()
         ))),
-        Ok(Output { code, stderr, .. }) => Ok(Delivery::NotWritable(format!(
-            "sh exited with {code}: {}",
-            stderr.trim()
-        ))),
+        Ok(Output { code, stderr, .. }) => {
+            Ok(Delivery::NotWritable(format!("sh exited with {code}: {}", stderr.trim())))
+        }
         Err(ExecError::NotRun { .. }) => Ok(Delivery::NoShell),
         Err(error) => Err(error),
     }
@@ -70,10 +65,7 @@ pub async fn deliver(
 /// Where that could not be tried, and may be tried again.
 pub async fn look(cluster: &Cluster, pod: &str, container: &str) -> Result<Process, ExecError> {
     let command = ["sh", "-c", LOOK];
-    match cluster
-        .exec(pod, container, &command, MAX_VARIABLE + 64, WITHIN)
-        .await
-    {
+    match cluster.exec(pod, container, &command, MAX_VARIABLE + 64, WITHIN).await {
         Ok(Output { code: 0, stdout, .. }) => Ok(seen(&String::from_utf8_lossy(&stdout))),
         Ok(Output { code: 1, .. }) => Ok(Process::Lacks),
         Ok(_) | Err(ExecError::NotRun { .. }) => Ok(Process::Unseen),
@@ -83,10 +75,8 @@ pub async fn look(cluster: &Cluster, pod: &str, container: &str) -> Result<Proce
 
 /// An empty variable is as good as none.
 fn seen(printed: &str) -> Process {
-    let value = printed
-        .trim_end_matches('\n')
-        .strip_prefix(TRUSTED_PEERS)
-        .and_then(|rest| rest.strip_prefix('='));
+    let value =
+        printed.trim_end_matches('\n').strip_prefix(TRUSTED_PEERS).and_then(|rest| rest.strip_prefix('='));
     match value {
         Some(value) if !value.is_empty() => Process::Has(value.to_owned()),
         _ => Process::Lacks,
@@ -102,11 +92,7 @@ mod tests {
 
     /// Runs the script as the exec does, with the system's own shell.
     fn write(directory: &str, line: &str) -> Option<i32> {
-        Command::new("sh")
-            .args(["-c", WRITE, "torch", directory, line])
-            .status()
-            .unwrap()
-            .code()
+        Command::new("sh").args(["-c", WRITE, "torch", directory, line]).status().unwrap().code()
     }
 
     fn scratch(name: &str) -> String {
@@ -120,24 +106,13 @@ mod tests {
     fn the_file_is_written_once_and_sourced_as_it_was_meant() {
         let directory = scratch("once");
         assert_eq!(write(&directory, &line("/dns/a/tcp/1/p2p/x,/dns/b")), Some(0));
-        assert_eq!(
-            write(&directory, &line("/dns/a/tcp/1/p2p/x,/dns/b")),
-            Some(UP_TO_DATE)
-        );
+        assert_eq!(write(&directory, &line("/dns/a/tcp/1/p2p/x,/dns/b")), Some(UP_TO_DATE));
         let sourced = Command::new("sh")
-            .args([
-                "-c",
-                ". \"$0/TRUSTED_PEERS\"; printf %s \"$TRUSTED_PEERS\"",
-                &directory,
-            ])
+            .args(["-c", ". \"$0/TRUSTED_PEERS\"; printf %s \"$TRUSTED_PEERS\"", &directory])
             .output()
             .unwrap();
         assert_eq!(sourced.stdout, b"/dns/a/tcp/1/p2p/x,/dns/b");
-        assert_eq!(
-            fs::read_dir(&directory).unwrap().count(),
-            1,
-            "a temporary file was left"
-        );
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "a temporary file was left");
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -146,10 +121,7 @@ mod tests {
         let directory = scratch("hostile");
         let hostile = format!("$(touch {directory}/run) `touch {directory}/run` %s \\n");
         assert_eq!(write(&directory, &hostile), Some(0));
-        assert_eq!(
-            fs::read_to_string(format!("{directory}/TRUSTED_PEERS")).unwrap(),
-            format!("{hostile}\n")
-        );
+        assert_eq!(fs::read_to_string(format!("{directory}/TRUSTED_PEERS")).unwrap(), format!("{hostile}\n"));
         assert!(!fs::exists(format!("{directory}/run")).unwrap());
         fs::remove_dir_all(directory).unwrap();
     }
@@ -168,19 +140,12 @@ mod tests {
         fs::write(&script, LOOK.replace("/proc/[0-9]*/environ", "\"$0\"/environ*")).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(format!("{directory}/environ1"), b"SECRET=x\0PATH=/bin\0").unwrap();
-        fs::write(
-            format!("{directory}/environ2"),
-            b"SECRET=y\0TRUSTED_PEERS=/dns/a\0TOKEN=z\0",
-        )
-        .unwrap();
+        fs::write(format!("{directory}/environ2"), b"SECRET=y\0TRUSTED_PEERS=/dns/a\0TOKEN=z\0").unwrap();
         let looked = Command::new("sh")
             .args(["-c", &fs::read_to_string(&script).unwrap(), &directory])
             .output()
             .unwrap();
-        assert_eq!(
-            seen(&String::from_utf8(looked.stdout).unwrap()),
-            Process::Has("/dns/a".into())
-        );
+        assert_eq!(seen(&String::from_utf8(looked.stdout).unwrap()), Process::Has("/dns/a".into()));
         assert_eq!(seen("TRUSTED_PEERS=\n"), Process::Lacks);
         fs::remove_dir_all(directory).unwrap();
     }

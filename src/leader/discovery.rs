@@ -43,10 +43,7 @@ pub struct Discovery {
 impl Discovery {
     /// Probes the pods of this cluster.
     pub fn new(cluster: Cluster) -> Self {
-        Self {
-            cluster,
-            dialer: Dialer::default(),
-        }
+        Self { cluster, dialer: Dialer::default() }
     }
 
     /// Tries the probes of the node one after the other until one succeeds. With `lurk` it waits for
@@ -63,10 +60,7 @@ impl Discovery {
     ) -> Result<Learned, String> {
         let mut failures = Vec::new();
         for probe in &settings.probe {
-            let (name, within) = (
-                name(probe),
-                if lurk { LURK } else { PROBE } + Duration::from_secs(1),
-            );
+            let (name, within) = (name(probe), if lurk { LURK } else { PROBE } + Duration::from_secs(1));
             let tried = tokio::time::timeout(within, self.probe(probe, pod, settings, lurk)).await;
             let result = tried.unwrap_or_else(|_| Err(format!("no answer within {} s", within.as_secs())));
             metrics.probe(name, result.is_ok());

@@ -42,11 +42,7 @@ pub struct Restarter {
 impl Restarter {
     /// Restarts pods of this cluster as long as the webhook stands.
     pub fn new(cluster: Cluster, standing: watch::Receiver<Standing>) -> Self {
-        Self {
-            cluster,
-            standing,
-            reached: OnceLock::new(),
-        }
+        Self { cluster, standing, reached: OnceLock::new() }
     }
 
     /// Evicts the pod of that UID, if the webhook would be there for the one that follows.
@@ -85,12 +81,7 @@ impl Restarter {
 async fn handshake(host: &str, port: u16, ca: &str) -> Result<(), String> {
     let config = tls::client_config(ca).map_err(|e| e.to_string())?;
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(|e| e.to_string())?;
-    TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .map_err(|e| e.to_string())?;
+    let stream = TcpStream::connect((host, port)).await.map_err(|e| e.to_string())?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|e| e.to_string())?;
     Ok(())
 }

@@ -72,21 +72,14 @@ impl Attempt {
     /// It begins.
     pub fn begin(&mut self, subject: &str) {
         if self.subject != subject {
-            *self = Self {
-                subject: subject.to_owned(),
-                ..Self::default()
-            };
+            *self = Self { subject: subject.to_owned(), ..Self::default() };
         }
         self.busy = true;
     }
 
     /// It succeeded, and is not due again before `next`.
     pub fn succeed(&mut self, next: Option<Timestamp>) {
-        *self = Self {
-            subject: std::mem::take(&mut self.subject),
-            next,
-            ..Self::default()
-        };
+        *self = Self { subject: std::mem::take(&mut self.subject), next, ..Self::default() };
     }
 
     /// It failed: it waits `pace.first`, then twice as long each time, `pace.most` at most. `jitter`,

@@ -64,11 +64,7 @@ pub(super) fn decide(world: World<'_>, nodes: &[Node<'_>], agenda: &mut Agenda) 
             busy.claim(node);
         }
     }
-    nodes
-        .iter()
-        .zip(verdicts)
-        .map(|(node, verdict)| turn(node, verdict, world, &mut busy, agenda))
-        .collect()
+    nodes.iter().zip(verdicts).map(|(node, verdict)| turn(node, verdict, world, &mut busy, agenda)).collect()
 }
 
 fn turn(
@@ -127,13 +123,7 @@ fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reas
         return Err(have.is_none().then_some(Wait::Peers));
     }
     let policy = &node.settings.restart;
-    let stale = have.map(|v| {
-        if is_part(v, &node.value) {
-            Reason::Partial
-        } else {
-            Reason::Changed
-        }
-    });
+    let stale = have.map(|v| if is_part(v, &node.value) { Reason::Partial } else { Reason::Changed });
     match stale {
         None if !policy.early => return Err(Some(Wait::RestartOff)),
         Some(Reason::Partial) if !policy.partial => return Err(None),
@@ -159,8 +149,7 @@ fn value_in_force<'a>(node: &Node<'a>) -> Option<&'a str> {
 }
 
 fn is_part(part: &str, whole: &str) -> bool {
-    part.split(',')
-        .all(|address| whole.split(',').any(|other| other == address))
+    part.split(',').all(|address| whole.split(',').any(|other| other == address))
 }
 
 fn is_complete_or_settled(
@@ -168,21 +157,14 @@ fn is_complete_or_settled(
     world: World<'_>,
     agenda: &mut Agenda,
 ) -> Result<Reason, Option<Wait>> {
-    let missing: Vec<String> = node
-        .groups
-        .iter()
-        .flat_map(|&g| world.config.missing(g, world.book, world.pods))
-        .collect();
+    let missing: Vec<String> =
+        node.groups.iter().flat_map(|&g| world.config.missing(g, world.book, world.pods)).collect();
     if missing.is_empty() {
         return Ok(Reason::Complete);
     }
     let learned = node.last_learned(world).unwrap_or(world.now);
     let until = after(learned, node.settings.restart.settle);
-    if agenda.is_past(until) {
-        Ok(Reason::Settled)
-    } else {
-        Err(Some(Wait::Group { missing, until }))
-    }
+    if agenda.is_past(until) { Ok(Reason::Settled) } else { Err(Some(Wait::Group { missing, until })) }
 }
 
 /// A time that cannot be reckoned, being too far away, never comes.
@@ -214,9 +196,7 @@ fn is_looked_at(node: &Node<'_>, agenda: &mut Agenda) -> Result<(), Option<Wait>
     if agenda.is_due(&node.trace.look, container.id.as_deref().unwrap_or_default()) {
         agenda.look(node.pod);
     }
-    Err(Some(Wait::Look {
-        why: node.trace.look.error.clone(),
-    }))
+    Err(Some(Wait::Look { why: node.trace.look.error.clone() }))
 }
 
 fn past_backoff(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<(), Option<Wait>> {
@@ -231,19 +211,11 @@ fn past_backoff(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Resul
         return Err(Some(Wait::GaveUp { attempts }));
     }
     let until = after(last.at, FIRST_BACKOFF.saturating_mul(1 << (attempts - 1)));
-    if agenda.is_past(until) {
-        Ok(())
-    } else {
-        Err(Some(Wait::Backoff { attempts, until }))
-    }
+    if agenda.is_past(until) { Ok(()) } else { Err(Some(Wait::Backoff { attempts, until })) }
 }
 
 fn is_intended(world: World<'_>, pod: &Pod) -> bool {
-    world
-        .book
-        .restarts
-        .get(pod.restart_key())
-        .is_some_and(|r| r.uid == pod.uid)
+    world.book.restarts.get(pod.restart_key()).is_some_and(|r| r.uid == pod.uid)
 }
 
 fn is_held_back(node: &Node<'_>, agenda: &mut Agenda) -> bool {
@@ -253,11 +225,7 @@ fn is_held_back(node: &Node<'_>, agenda: &mut Agenda) -> bool {
 
 fn held_back(node: &Node<'_>) -> Wait {
     let why = node.trace.evict.error.clone().unwrap_or_default();
-    if node.trace.budget {
-        Wait::Budget { why }
-    } else {
-        Wait::Obstacle { why }
-    }
+    if node.trace.budget { Wait::Budget { why } } else { Wait::Obstacle { why } }
 }
 
 /// Which groups have a restart under way, and of whom.
@@ -270,33 +238,21 @@ impl Busy {
         let mut groups = Vec::new();
         for (key, restart) in &world.book.restarts {
             if is_under_way(key, restart, world, agenda) {
-                let who = Who {
-                    pod: &restart.pod,
-                    workload: restart.workload.as_deref(),
-                };
-                groups.extend(
-                    world
-                        .config
-                        .groups_of(who)
-                        .into_iter()
-                        .map(|g| (g, restart.pod.clone())),
-                );
+                let who = Who { pod: &restart.pod, workload: restart.workload.as_deref() };
+                groups.extend(world.config.groups_of(who).into_iter().map(|g| (g, restart.pod.clone())));
             }
         }
         Self { groups }
     }
 
     fn claim(&mut self, node: &Node<'_>) {
-        self.groups
-            .extend(node.groups.iter().map(|&g| (g, node.pod.name.clone())));
+        self.groups.extend(node.groups.iter().map(|&g| (g, node.pod.name.clone())));
     }
 
     /// Another pod that is being restarted in a group of the node.
     fn other(&self, node: &Node<'_>) -> Option<String> {
-        let (_, pod) = self
-            .groups
-            .iter()
-            .find(|(g, pod)| node.groups.contains(g) && *pod != node.pod.name)?;
+        let (_, pod) =
+            self.groups.iter().find(|(g, pod)| node.groups.contains(g) && *pod != node.pod.name)?;
         Some(pod.clone())
     }
 }
@@ -325,15 +281,8 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
 /// Ends the count of restarts that brought the variable, withdraws intentions that are not needed any
 /// more, and forgets the restarts of nodes that are not configured.
 pub(super) fn tidy(book: &mut Book, world: World<'_>) {
-    book.restarts.retain(|_, r| {
-        world
-            .config
-            .settings(Who {
-                pod: &r.pod,
-                workload: r.workload.as_deref(),
-            })
-            .is_some()
-    });
+    book.restarts
+        .retain(|_, r| world.config.settings(Who { pod: &r.pod, workload: r.workload.as_deref() }).is_some());
     for pod in world.pods.values() {
         let Some(node) = Node::of(pod, world) else {
             continue;
@@ -356,11 +305,7 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
 
 /// Whether the node would not be restarted at any time.
 fn is_content(node: &Node<'_>, world: World<'_>) -> bool {
-    let mut nobody = Agenda {
-        now: world.now,
-        wake: None,
-        acts: Vec::new(),
-    };
+    let mut nobody = Agenda { now: world.now, wake: None, acts: Vec::new() };
     wanted(node, world, &mut nobody) == Err(None)
 }
 
@@ -383,10 +328,8 @@ pub(super) fn done(book: &Book, pod: &Pod) -> u32 {
 impl Restart {
     /// The note of a restart decided on now.
     pub fn of(pod: &Pod, book: &Book, now: Timestamp) -> Self {
-        let (attempts, total) = book
-            .restarts
-            .get(pod.restart_key())
-            .map_or((0, 0), |r| (r.attempts, r.total));
+        let (attempts, total) =
+            book.restarts.get(pod.restart_key()).map_or((0, 0), |r| (r.attempts, r.total));
         Self {
             pod: pod.name.clone(),
             workload: pod.workload.clone(),

@@ -57,10 +57,7 @@ impl Sim {
             name: name.clone(),
             uid: uid.clone(),
             workload: Some(set.into()),
-            owner: Some(Owner {
-                kind: "StatefulSet".into(),
-                name: set.into(),
-            }),
+            owner: Some(Owner { kind: "StatefulSet".into(), name: set.into() }),
             phase: "Running".into(),
             ip: Some([10, 0, 0, 1].into()),
             subdomain: Some(set.into()),
@@ -122,20 +119,12 @@ impl Sim {
                 Act::Probe { pod, .. } => self.learn(pod),
                 Act::Look { pod } => {
                     let (uid, container) = self.ids(pod);
-                    let look = Look {
-                        container,
-                        at: self.now,
-                        process: process.clone(),
-                    };
+                    let look = Look { container, at: self.now, process: process.clone() };
                     self.memory.trace_mut(&uid).looked = Some(look);
                 }
                 Act::Deliver { pod, value } => {
                     let (uid, container) = self.ids(pod);
-                    let delivered = Delivered {
-                        container,
-                        value: value.clone(),
-                        outcome: Delivery::Written,
-                    };
+                    let delivered = Delivered { container, value: value.clone(), outcome: Delivery::Written };
                     self.memory.trace_mut(&uid).delivered = Some(delivered);
                 }
                 Act::Note { pod, .. } => {
@@ -159,10 +148,7 @@ impl Sim {
         self.pass(2);
         for _ in 0..20 {
             let plan = self.plan();
-            let open = plan
-                .acts
-                .iter()
-                .any(|a| !matches!(a, Act::Check { .. } | Act::Evict { .. }));
+            let open = plan.acts.iter().any(|a| !matches!(a, Act::Check { .. } | Act::Evict { .. }));
             if !open {
                 return evictions(&plan);
             }
@@ -177,10 +163,7 @@ impl Sim {
 
     /// What a node's peers would be given.
     fn value(&self, name: &str) -> String {
-        let who = Who {
-            pod: name,
-            workload: Some(name.trim_end_matches("-0")),
-        };
+        let who = Who { pod: name, workload: Some(name.trim_end_matches("-0")) };
         join(&self.config.trusted_peers(&self.book, who))
     }
 
@@ -192,26 +175,14 @@ impl Sim {
 
     fn waits(&mut self, name: &str) -> Option<&'static str> {
         let plan = self.plan();
-        plan.nodes
-            .iter()
-            .find(|n| n.pod == name)
-            .unwrap()
-            .waits_for
-            .as_ref()
-            .map(Wait::reason)
+        plan.nodes.iter().find(|n| n.pod == name).unwrap().waits_for.as_ref().map(Wait::reason)
     }
 }
 
 fn evictions(plan: &Plan) -> Vec<String> {
     plan.acts
         .iter()
-        .filter_map(|a| {
-            if let Act::Evict { pod, .. } = a {
-                Some(pod.clone())
-            } else {
-                None
-            }
-        })
+        .filter_map(|a| if let Act::Evict { pod, .. } = a { Some(pod.clone()) } else { None })
         .collect()
 }
 
@@ -238,10 +209,7 @@ fn an_early_pair_is_restarted_once_each_one_after_the_other() {
     sim.pass(3600);
     assert_eq!(sim.lacking(), [""; 0]);
     let states = sim.plan().nodes;
-    assert!(
-        states.iter().all(|n| n.restarts == 1 && n.waits_for.is_none()),
-        "{states:#?}"
-    );
+    assert!(states.iter().all(|n| n.restarts == 1 && n.waits_for.is_none()), "{states:#?}");
 }
 
 #[test]
@@ -288,11 +256,7 @@ fn a_restart_rests_on_a_fresh_look() {
     sim.start("b", Some("/dns/x"));
     let plan = sim.plan();
     sim.carry_out(&plan, &Process::Lacks);
-    assert_eq!(
-        sim.settle(&Process::Has("/dns/b".into())),
-        [""; 0],
-        "it asked /gen after the first look"
-    );
+    assert_eq!(sim.settle(&Process::Has("/dns/b".into())), [""; 0], "it asked /gen after the first look");
 }
 
 #[test]
@@ -311,10 +275,7 @@ fn a_look_that_fails_restarts_nobody() {
     sim.learn("a-0");
     sim.learn("b-0");
     sim.pass(5);
-    let pace = Pace {
-        first: SignedDuration::from_secs(60),
-        most: SignedDuration::from_secs(60),
-    };
+    let pace = Pace { first: SignedDuration::from_secs(60), most: SignedDuration::from_secs(60) };
     let trace = sim.memory.trace_mut(&uid);
     trace.look.begin("container-1");
     trace.look.fail("forbidden".into(), sim.now, pace, 1.0);
@@ -356,10 +317,7 @@ fn a_node_that_cannot_start_is_restarted_as_soon_as_a_peer_is_known() {
     let container = &mut sim.pod("b-0").containers[0];
     (container.running, container.restarts) = (None, 1);
     let plan = sim.plan();
-    assert!(plan.acts.contains(&Act::Probe {
-        pod: "b-0".into(),
-        lurk: true
-    }));
+    assert!(plan.acts.contains(&Act::Probe { pod: "b-0".into(), lurk: true }));
     assert_eq!(sim.waits("b-0"), Some("peers"));
     sim.learn("a-0");
     assert_eq!(sim.lacking(), ["b-0"]);
@@ -373,10 +331,7 @@ fn who_has_no_owner_opted_out_or_is_told_so_is_never_restarted() {
     sim.pod("a-0").owner = None;
     assert_eq!(sim.lacking(), [""; 0]);
     assert_eq!(sim.waits("a-0"), Some("owner"));
-    sim.pod("a-0").owner = Some(Owner {
-        kind: "Job".into(),
-        name: "a".into(),
-    });
+    sim.pod("a-0").owner = Some(Owner { kind: "Job".into(), name: "a".into() });
     assert_eq!(sim.lacking(), [""; 0]);
 
     sim.start("a", None);
@@ -397,10 +352,7 @@ fn a_budget_holds_one_node_and_not_its_group() {
     let uid = sim.start("a", None);
     sim.start("b", None);
     assert_eq!(sim.lacking(), ["a-0"]);
-    let pace = Pace {
-        first: SignedDuration::from_secs(60),
-        most: SignedDuration::from_secs(60),
-    };
+    let pace = Pace { first: SignedDuration::from_secs(60), most: SignedDuration::from_secs(60) };
     let trace = sim.memory.trace_mut(&uid);
     trace.budget = true;
     trace.evict.fail("the budget".into(), sim.now, pace, 1.0);
@@ -420,14 +372,8 @@ fn what_stands_in_the_way_of_one_restart_keeps_the_order() {
     let uid = sim.start("a", None);
     sim.start("b", None);
     assert_eq!(sim.lacking(), ["a-0"]);
-    let pace = Pace {
-        first: SignedDuration::from_secs(60),
-        most: SignedDuration::from_secs(60),
-    };
-    sim.memory
-        .trace_mut(&uid)
-        .evict
-        .fail("no webhook".into(), sim.now, pace, 1.0);
+    let pace = Pace { first: SignedDuration::from_secs(60), most: SignedDuration::from_secs(60) };
+    sim.memory.trace_mut(&uid).evict.fail("no webhook".into(), sim.now, pace, 1.0);
     assert_eq!(sim.lacking(), [""; 0]);
     assert_eq!(sim.waits("a-0"), Some("obstacle"));
     assert_eq!(sim.waits("b-0"), Some("turn"));
@@ -447,10 +393,7 @@ fn restarts_that_do_not_help_back_off_and_end() {
         }
     }
     assert_eq!(restarts.len(), MAX_ATTEMPTS as usize);
-    let waits: Vec<i64> = restarts
-        .windows(2)
-        .map(|w| w[1].duration_since(w[0]).as_secs() / 60)
-        .collect();
+    let waits: Vec<i64> = restarts.windows(2).map(|w| w[1].duration_since(w[0]).as_secs() / 60).collect();
     assert_eq!(waits, [1, 2, 4, 8]);
     assert_eq!(sim.waits("a-0"), Some("gaveUp"));
 
@@ -488,11 +431,7 @@ fn nodes_of_overlapping_groups_take_turns() {
         sim.start(set, None);
     }
     sim.services.insert("e".into());
-    assert_eq!(
-        sim.lacking(),
-        ["a-0", "c-0"],
-        "a and c share no group; e is not there"
-    );
+    assert_eq!(sim.lacking(), ["a-0", "c-0"], "a and c share no group; e is not there");
     sim.recreate("a-0", true);
     assert_eq!(sim.lacking(), ["c-0"], "b waits for c too");
 }
@@ -506,36 +445,16 @@ fn a_changed_key_replaces_the_address_and_restarts_nobody() {
     let before = sim.value("b-0");
     sim.start("a", Some("/dns/x"));
     let plan = sim.plan();
-    assert!(
-        plan.acts.contains(&Act::Probe {
-            pod: "a-0".into(),
-            lurk: false
-        }),
-        "a new container is probed"
-    );
+    assert!(plan.acts.contains(&Act::Probe { pod: "a-0".into(), lurk: false }), "a new container is probed");
     let pod = sim.pods["a-0"].clone();
     let settings = sim.config.settings(pod.who()).unwrap();
     let known = sim.book.nodes["a-0"].clone();
     let address = address(&pod, settings, &sim.services, &PEERS[3].parse().unwrap());
     let container = pod.containers[0].id.clone().unwrap();
-    sim.book.nodes.insert(
-        "a-0".into(),
-        Known {
-            address,
-            container,
-            learned: sim.now,
-            ..known
-        },
-    );
+    sim.book.nodes.insert("a-0".into(), Known { address, container, learned: sim.now, ..known });
     assert_ne!(sim.value("b-0"), before);
     let value = sim.value("b-0");
-    assert!(
-        sim.plan().acts.contains(&Act::Deliver {
-            pod: "b-0".into(),
-            value
-        }),
-        "its peer's file follows"
-    );
+    assert!(sim.plan().acts.contains(&Act::Deliver { pod: "b-0".into(), value }), "its peer's file follows");
     assert_eq!(sim.lacking(), [""; 0]);
 }
 
@@ -564,11 +483,8 @@ fn a_partial_or_changed_list_restarts_only_who_asked_for_it() {
         }
         let whole = sim.value("a-0");
         let part = whole.split(',').next().unwrap().to_owned();
-        sim.pod("a-0").containers[0].variable = Some(if old == "partial" {
-            part
-        } else {
-            "/dns/other".into()
-        });
+        sim.pod("a-0").containers[0].variable =
+            Some(if old == "partial" { part } else { "/dns/other".into() });
         assert_eq!(sim.lacking(), expected, "{when}: {old}");
     }
 }
@@ -593,23 +509,14 @@ fn the_host_is_the_first_that_resolves() {
     let services = |names: &[&str]| names.iter().map(|s| s.to_string()).collect::<BTreeSet<_>>();
     let mut settings = sim.config.groups[0].peers[0].settings.clone();
     let pod = sim.pods["a-0"].clone();
-    assert_eq!(
-        host(&pod, &settings, &services(&["a-0", "a"])),
-        ("a-0".into(), true)
-    );
+    assert_eq!(host(&pod, &settings, &services(&["a-0", "a"])), ("a-0".into(), true));
     assert_eq!(host(&pod, &settings, &services(&["a"])), ("a-0.a".into(), true));
     assert_eq!(host(&pod, &settings, &services(&[])), ("a-0.a".into(), false));
-    let plain = Pod {
-        subdomain: None,
-        ..pod.clone()
-    };
+    let plain = Pod { subdomain: None, ..pod.clone() };
     assert_eq!(host(&plain, &settings, &services(&["a"])), ("a".into(), true));
     assert_eq!(host(&plain, &settings, &services(&[])), ("a-0".into(), false));
     settings.host = Some("{pod}.da.svc".into());
-    assert_eq!(
-        host(&pod, &settings, &services(&["a-0"])),
-        ("a-0.da.svc".into(), true)
-    );
+    assert_eq!(host(&pod, &settings, &services(&["a-0"])), ("a-0.da.svc".into(), true));
 }
 
 #[test]
@@ -619,18 +526,10 @@ fn an_address_follows_its_host_and_who_is_not_meant_is_forgotten() {
     sim.learn("a-0");
     sim.services.insert("a-0".into());
     sim.plan();
-    assert!(
-        sim.book.nodes["a-0"]
-            .address
-            .as_str()
-            .starts_with("/dns/a-0/tcp/")
-    );
+    assert!(sim.book.nodes["a-0"].address.as_str().starts_with("/dns/a-0/tcp/"));
     sim.pods.clear();
     sim.plan();
-    assert!(
-        sim.book.nodes.contains_key("a-0"),
-        "its peers need it while it is away"
-    );
+    assert!(sim.book.nodes.contains_key("a-0"), "its peers need it while it is away");
     sim.config = config::parse("mutualPeers: [{peers: [{nodeName: b}]}]").unwrap();
     sim.plan();
     assert!(sim.book.nodes.is_empty());
@@ -642,10 +541,7 @@ fn a_deployments_pod_is_forgotten_when_it_is_gone() {
     sim.start("a", None);
     let mut pod = sim.pods.remove("a-0").unwrap();
     pod.name = "a-954fb5869-x2x5z".into();
-    pod.owner = Some(Owner {
-        kind: "ReplicaSet".into(),
-        name: "a-954fb5869".into(),
-    });
+    pod.owner = Some(Owner { kind: "ReplicaSet".into(), name: "a-954fb5869".into() });
     sim.pods.insert(pod.name.clone(), pod.clone());
     sim.learn(&pod.name);
     sim.plan();

@@ -34,22 +34,14 @@ async fn bed(router: Router) -> Bed {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let server = tokio::spawn(run(listener, Arc::clone(&serving), router, shutdown.clone()));
-    Bed {
-        at,
-        own,
-        serving,
-        shutdown,
-        server,
-    }
+    Bed { at, own, serving, shutdown, server }
 }
 
 impl Bed {
     async fn connect(&self, ca: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(tls::client_config(ca).unwrap());
         let stream = TcpStream::connect(self.at).await?;
-        connector
-            .connect(ServerName::try_from("torch.da.svc").unwrap(), stream)
-            .await
+        connector.connect(ServerName::try_from("torch.da.svc").unwrap(), stream).await
     }
 }
 
@@ -69,19 +61,9 @@ async fn a_connection_is_kept_and_a_new_certificate_is_for_the_next() {
 
     let (other, key) = own();
     bed.serving.swap(key);
-    assert!(
-        ask(&mut first, "/").await.ends_with("hello"),
-        "a connection that stands is not touched"
-    );
-    assert!(
-        bed.connect(bed.own.ca()).await.is_err(),
-        "the old CA did not sign the new certificate"
-    );
-    assert!(
-        ask(&mut bed.connect(other.ca()).await.unwrap(), "/")
-            .await
-            .ends_with("hello")
-    );
+    assert!(ask(&mut first, "/").await.ends_with("hello"), "a connection that stands is not touched");
+    assert!(bed.connect(bed.own.ca()).await.is_err(), "the old CA did not sign the new certificate");
+    assert!(ask(&mut bed.connect(other.ca()).await.unwrap(), "/").await.ends_with("hello"));
 }
 
 #[tokio::test]
@@ -100,10 +82,7 @@ async fn who_says_nothing_is_hung_up_on() {
 async fn a_head_that_never_ends_is_refused() {
     let bed = bed(Router::new()).await;
     let mut stream = bed.connect(bed.own.ca()).await.unwrap();
-    let head = format!(
-        "GET / HTTP/1.1\r\nhost: torch\r\nx: {}\r\n\r\n",
-        "a".repeat(2 * HEAD)
-    );
+    let head = format!("GET / HTTP/1.1\r\nhost: torch\r\nx: {}\r\n\r\n", "a".repeat(2 * HEAD));
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
     let n = stream.read(&mut answer).await.unwrap_or(0);
@@ -126,8 +105,5 @@ async fn a_request_that_is_being_answered_outlives_the_end() {
     bed.shutdown.stop();
     bed.server.await.unwrap();
     assert!(asking.await.unwrap().ends_with("late"));
-    assert!(
-        TcpStream::connect(bed.at).await.is_err(),
-        "nobody listens any more"
-    );
+    assert!(TcpStream::connect(bed.at).await.is_err(), "nobody listens any more");
 }

@@ -71,7 +71,9 @@ impl Bed {
         let namespace = Namespace::make(test, "restricted");
         let pods = Pods::watch(&namespace.name);
         // Made by a controller of the cluster, a moment after the namespace; pods need it.
-        eventually("the ServiceAccount of the nodes", SOON, || kubectl::get(&namespace.name, "serviceaccount/default"));
+        eventually("the ServiceAccount of the nodes", SOON, || {
+            kubectl::get(&namespace.name, "serviceaccount/default")
+        });
         kubectl::apply(&namespace.name, &node::start_script());
         kubectl::apply(&namespace.name, &node::bare_pod(CLIENT, "exec sleep infinity"));
         pods.wait_ready(CLIENT, SOON);
@@ -111,11 +113,11 @@ impl Bed {
     /// Deletes a node's pod by hand; gives the one that follows it, once it is ready.
     #[track_caller]
     pub fn recreate(&self, node: &str) -> Pod {
-        let before = self.pods.now().of(node).count();
+        let before = self.pods.now().of(node).len();
         let pod = self.pods.wait("a pod to delete", SOON, |pods| pods.current(node).cloned());
         self.kubectl(&["delete", "pod", pod.name()]);
         self.pods.wait(&format!("the next pod of {node} is ready"), SOON, |pods| {
-            check(pods.of(node).count() > before, || "there is none".into())?;
+            check(pods.of(node).len() > before, || "there is none".into())?;
             pods.ready(node).cloned()
         })
     }
@@ -152,7 +154,9 @@ impl Bed {
     fn rpc(&self, node: &str, method: &str) -> Result<Value, String> {
         let history = self.pods.now();
         let ip = history.current(node)?.ip();
-        let call = format!(r#"--data '{{"id":1,"jsonrpc":"2.0","method":"{method}","params":[]}}' http://{ip}:26658"#);
+        let call = format!(
+            r#"--data '{{"id":1,"jsonrpc":"2.0","method":"{method}","params":[]}}' http://{ip}:26658"#
+        );
         let answer = self.shell.curl(&call)?;
         check(answer.status == 200, || format!("{answer:?}"))?;
         Ok(answer.json()["result"].take())
@@ -204,7 +208,9 @@ impl Bed {
     fn report(&self) {
         let namespace = self.name();
         let list = self.shell.curl(&format!("--cacert /tmp/ca.crt https://torch.{namespace}.svc/list"));
-        let kubectl = |args: &[&str]| kubectl::attempt(&[&["-n", namespace], args].concat(), None).unwrap_or_else(|why| why);
+        let kubectl = |args: &[&str]| {
+            kubectl::attempt(&[&["-n", namespace], args].concat(), None).unwrap_or_else(|why| why)
+        };
         eprintln!("--- {namespace}: /list\n{}", list.map_or_else(|why| why, |answer| answer.body));
         eprintln!("--- Torch's log\n{}", kubectl(&["logs", "deployment/torch", "--tail=200"]));
         eprintln!("--- pods\n{}", kubectl(&["get", "pods", "-o", "wide"]));

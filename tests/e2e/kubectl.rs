@@ -13,12 +13,9 @@ pub fn command() -> Command {
         env::var_os("KUBECONFIG").is_some(),
         "set KUBECONFIG to the cluster to test on: `KUBECONFIG=$(tests/cluster/up)`"
     );
-    let of_test_bed = env::var("TORCH_CLUSTER_DIR").unwrap_or_else(|_| "/tmp/torch-cluster".into()) + "/bin/kubectl";
-    if Path::new(&of_test_bed).exists() {
-        Command::new(of_test_bed)
-    } else {
-        Command::new("kubectl")
-    }
+    let of_test_bed =
+        env::var("TORCH_CLUSTER_DIR").unwrap_or_else(|_| "/tmp/torch-cluster".into()) + "/bin/kubectl";
+    if Path::new(&of_test_bed).exists() { Command::new(of_test_bed) } else { Command::new("kubectl") }
 }
 
 /// Runs it; gives what it printed, or what it said in failing.
@@ -58,5 +55,6 @@ pub fn get(namespace: &str, what: &str) -> Result<Value, String> {
 /// Applies an object to a namespace.
 #[track_caller]
 pub fn apply(namespace: &str, object: &Value) {
-    attempt(&["apply", "-n", namespace, "-f", "-"], Some(&object.to_string())).unwrap_or_else(|why| panic!("{why}"));
+    attempt(&["apply", "-n", namespace, "-f", "-"], Some(&object.to_string()))
+        .unwrap_or_else(|why| panic!("{why}"));
 }

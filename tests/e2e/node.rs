@@ -38,11 +38,8 @@ impl Node {
             let text = found.expect("the example is there").to_string().replace(example, name);
             serde_json::from_str(&text).expect("a name is no syntax")
         };
-        let mut node = Self {
-            name: name.to_owned(),
-            service: renamed("Service"),
-            set: renamed("StatefulSet"),
-        };
+        let mut node =
+            Self { name: name.to_owned(), service: renamed("Service"), set: renamed("StatefulSet") };
         node.container()["image"] = json!(peer_image());
         node.container()["args"] = json!(["celestia", node_type, "start", "--rpc.skip-auth"]);
         node.env("TRUSTED_PEERS_FLAG", "--headers.trusted-peers").wait_for_torch("0")

@@ -101,13 +101,13 @@ impl History {
     }
 
     /// The pods of a node: of that name, or owned by a StatefulSet of that name.
-    pub fn of<'a>(&'a self, node: &'a str) -> impl DoubleEndedIterator<Item = &'a Pod> {
-        self.pods.iter().filter(move |pod| pod.is_of(node))
+    pub fn of(&self, node: &str) -> Vec<&Pod> {
+        self.pods.iter().filter(|pod| pod.is_of(node)).collect()
     }
 
     /// The pod that a node has now.
     pub fn current(&self, node: &str) -> Result<&Pod, String> {
-        let pod = self.of(node).rfind(|pod| pod.stays());
+        let pod = self.of(node).into_iter().rfind(|pod| pod.stays());
         pod.ok_or_else(|| format!("{node} has no pod"))
     }
 
@@ -123,10 +123,7 @@ impl History {
     }
 
     fn take(&mut self, event: &Value) {
-        let pod = Pod {
-            object: event["object"].clone(),
-            gone: event["type"] == "DELETED",
-        };
+        let pod = Pod { object: event["object"].clone(), gone: event["type"] == "DELETED" };
         match self.pods.iter_mut().find(|known| known.uid() == pod.uid()) {
             Some(known) => *known = pod,
             None => self.pods.push(pod),
@@ -163,7 +160,12 @@ impl Pods {
 
     /// Waits for the pods to be so.
     #[track_caller]
-    pub fn wait<T>(&self, what: &str, within: Duration, mut is_so: impl FnMut(&History) -> Result<T, String>) -> T {
+    pub fn wait<T>(
+        &self,
+        what: &str,
+        within: Duration,
+        mut is_so: impl FnMut(&History) -> Result<T, String>,
+    ) -> T {
         let end = Instant::now() + within;
         let mut history = self.shared.lock();
         loop {
@@ -186,7 +188,7 @@ impl Pods {
 
     /// How often a node was restarted: each of its pods but the first was one.
     pub fn restarts(&self, node: &str) -> usize {
-        self.now().of(node).count().saturating_sub(1)
+        self.now().of(node).len().saturating_sub(1)
     }
 
     /// Sees that no pod comes, goes or restarts for so long.

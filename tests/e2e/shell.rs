@@ -36,17 +36,15 @@ impl Shell {
             .expect("kubectl runs");
         let stdin = kubectl.stdin.take().expect("it was asked for");
         let stdout = BufReader::new(kubectl.stdout.take().expect("it was asked for"));
-        Self {
-            kubectl,
-            session: Mutex::new((stdin, stdout)),
-        }
+        Self { kubectl, session: Mutex::new((stdin, stdout)) }
     }
 
     /// Runs a command; gives what it prints, errors included.
     pub fn run(&self, command: &str) -> Result<String, String> {
         let mut session = self.session.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let (stdin, stdout) = &mut *session;
-        writeln!(stdin, "{{ {command}\n}} 2>&1 </dev/null; printf '\\n{END}\\n'").map_err(|e| format!("the shell is gone: {e}"))?;
+        writeln!(stdin, "{{ {command}\n}} 2>&1 </dev/null; printf '\\n{END}\\n'")
+            .map_err(|e| format!("the shell is gone: {e}"))?;
         let mut printed = String::new();
         loop {
             let before = printed.len();
@@ -80,11 +78,7 @@ impl Answer {
         let (head, body) = printed.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
-        Some(Self {
-            status,
-            headers: lines.map(str::to_lowercase).collect(),
-            body: body.to_owned(),
-        })
+        Some(Self { status, headers: lines.map(str::to_lowercase).collect(), body: body.to_owned() })
     }
 
     #[track_caller]

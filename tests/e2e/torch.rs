@@ -52,7 +52,8 @@ impl<'a> Torch<'a> {
         fs::create_dir_all(&overlay).expect("a directory in the test's own");
         fs::write(format!("{overlay}/config.yaml"), config).expect("a file in the test's own directory");
         let kustomization = kustomization(self.bed.name(), &torch_image());
-        fs::write(format!("{overlay}/kustomization.yaml"), kustomization).expect("a file in the test's own directory");
+        fs::write(format!("{overlay}/kustomization.yaml"), kustomization)
+            .expect("a file in the test's own directory");
         kubectl::run(&["apply", "-k", &overlay]);
     }
 
@@ -77,7 +78,9 @@ impl<'a> Torch<'a> {
 
     #[track_caller]
     pub fn wait_ready(&self) {
-        self.bed.pods.wait("Torch is ready", SOON, |pods| pods.torch().and_then(|pod| check(pod.is_ready(), || "not yet".into())));
+        self.bed.pods.wait("Torch is ready", SOON, |pods| {
+            pods.torch().and_then(|pod| check(pod.is_ready(), || "not yet".into()))
+        });
     }
 
     /// The name of its pod.
@@ -151,7 +154,9 @@ impl<'a> Torch<'a> {
 impl crate::pods::History {
     /// Torch's pod.
     pub fn torch(&self) -> Result<&crate::pods::Pod, String> {
-        let is_torch = |pod: &&crate::pods::Pod| pod.stays() && pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch";
+        let is_torch = |pod: &&crate::pods::Pod| {
+            pod.stays() && pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch"
+        };
         self.all().rfind(is_torch).ok_or_else(|| "Torch has no pod".into())
     }
 }
@@ -179,5 +184,10 @@ configMapGenerator:
 
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-r").args([from, to]).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cannot copy {} to {}", from.display(), to.display());
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "cannot copy {} to {}",
+        from.display(),
+        to.display()
+    );
 }

@@ -11,21 +11,13 @@ const SEED: &str = r#"mutualPeers:
 "#;
 
 fn problems(text: &str) -> Vec<String> {
-    parse(text)
-        .expect_err("taken")
-        .0
-        .iter()
-        .map(Problem::to_string)
-        .collect()
+    parse(text).expect_err("taken").0.iter().map(Problem::to_string).collect()
 }
 
 #[track_caller]
 fn refused(text: &str, expected: &str) {
     let problems = problems(text);
-    assert!(
-        problems.iter().any(|p| p.contains(expected)),
-        "{expected:?} is not in {problems:#?}"
-    );
+    assert!(problems.iter().any(|p| p.contains(expected)), "{expected:?} is not in {problems:#?}");
 }
 
 fn group(inner: &str) -> String {
@@ -35,25 +27,10 @@ fn group(inner: &str) -> String {
 #[test]
 fn the_seeds_file_works_unchanged() {
     let config = parse(SEED).unwrap();
-    let names: Vec<_> = config.groups[0]
-        .peers
-        .iter()
-        .map(|p| p.node_name.as_str())
-        .collect();
+    let names: Vec<_> = config.groups[0].peers.iter().map(|p| p.node_name.as_str()).collect();
     assert_eq!(names, ["da-bridge-1", "da-full-1"]);
-    let settings = config
-        .settings(Who {
-            pod: "da-full-1",
-            workload: None,
-        })
-        .unwrap();
-    assert_eq!(
-        (
-            settings.container_name.as_str(),
-            settings.trusted_peers_path.as_str()
-        ),
-        ("da", "/tmp")
-    );
+    let settings = config.settings(Who { pod: "da-full-1", workload: None }).unwrap();
+    assert_eq!((settings.container_name.as_str(), settings.trusted_peers_path.as_str()), ("da", "/tmp"));
     assert_eq!(settings.probe, [Probe::Dial, Probe::exec()]);
 }
 
@@ -63,12 +40,7 @@ fn the_nearest_level_wins() {
         "port: 1\nincludeSelf: true\nmutualPeers:\n  - port: 2\n    peers:\n      - {nodeName: a, port: 3}\n      - nodeName: b\n  - peers: [{nodeName: c}]\n",
     )
     .unwrap();
-    let ports: Vec<u16> = config
-        .groups
-        .iter()
-        .flat_map(|g| &g.peers)
-        .map(|p| p.settings.port)
-        .collect();
+    let ports: Vec<u16> = config.groups.iter().flat_map(|g| &g.peers).map(|p| p.settings.port).collect();
     assert_eq!(ports, [3, 2, 1]);
     assert!(config.groups[0].peers[0].settings.include_self);
 }
@@ -85,57 +57,30 @@ fn every_option_is_understood() {
     assert_eq!(settings.restart.settle, SignedDuration::from_secs(5));
     assert!(settings.restart.early && settings.restart.changed && !settings.restart.partial);
     let volume = settings.volume.as_ref().unwrap();
-    assert_eq!(
-        (&volume.source, volume.sub_path.as_str()),
-        (&VolumeSource::ClaimName("data".into()), "x/y")
-    );
+    assert_eq!((&volume.source, volume.sub_path.as_str()), (&VolumeSource::ClaimName("data".into()), "x/y"));
 }
 
 #[test]
 fn mistakes_are_refused_with_their_place() {
     refused("mutualPeers: []", "line 1, column 14: `mutualPeers` is empty");
-    refused(
-        "mutualPeers:\n  - peers: []",
-        "line 2, column 12: a group without `peers`",
-    );
-    refused(
-        &group("        nodename: b\n"),
-        "line 4, column 9: unknown field `nodename`",
-    );
-    refused(
-        &group("      - nodeName: a\n"),
-        "line 4, column 19: `a` stands in this group twice",
-    );
+    refused("mutualPeers:\n  - peers: []", "line 2, column 12: a group without `peers`");
+    refused(&group("        nodename: b\n"), "line 4, column 9: unknown field `nodename`");
+    refused(&group("      - nodeName: a\n"), "line 4, column 19: `a` stands in this group twice");
     refused(&group("        port: 1\n        port: 2\n"), "duplicate");
     refused(&group("        port: 0\n"), "port 0 cannot be dialled");
     refused(&group("        port: 70000\n"), "line 4, column 15");
     refused(&group("        host: \"a b\"\n"), "is not a DNS name");
-    refused(
-        &group("    trustedPeersPath: tmp\n"),
-        "write an absolute directory",
-    );
+    refused(&group("    trustedPeersPath: tmp\n"), "write an absolute directory");
     refused(&group("    trustedPeersPath: /\n"), "write an absolute directory");
-    refused(
-        &group("    trustedPeersPath: /a/../b\n"),
-        "write an absolute directory",
-    );
+    refused(&group("    trustedPeersPath: /a/../b\n"), "write an absolute directory");
     refused(&group("        probe: []\n"), "`probe` is empty");
     refused(&group("        probe: [ping]\n"), "unknown probe `ping`");
     refused(&group("        probe: [{address: /dns/a}]\n"), "it has no port");
     refused(&group("        volume: {}\n"), "write one of `claimName`");
-    refused(
-        &group("        volume: {name: a, subPath: ../b}\n"),
-        "relative directory",
-    );
+    refused(&group("        volume: {name: a, subPath: ../b}\n"), "relative directory");
     refused(&group("        restart: {settle: soon}\n"), "write it like `30s`");
-    refused(
-        &group("        restart: {when: [always]}\n"),
-        "unknown variant `always`",
-    );
-    refused(
-        "mutualPeers:\n  - peers: [{nodeName: \"a$(x)\"}]",
-        "cannot be a nodeName",
-    );
+    refused(&group("        restart: {when: [always]}\n"), "unknown variant `always`");
+    refused("mutualPeers:\n  - peers: [{nodeName: \"a$(x)\"}]", "cannot be a nodeName");
     refused(
         "mutualPeers:\n  - {name: x, peers: [{nodeName: a}]}\n  - {name: x, peers: [{nodeName: b}]}",
         "a second group called `x`",
@@ -150,9 +95,7 @@ fn mistakes_are_refused_with_their_place() {
 
 #[test]
 fn a_group_that_no_variable_can_hold_is_refused() {
-    let peers: String = (0..2000)
-        .map(|n| format!("      - nodeName: node-{n}\n"))
-        .collect();
+    let peers: String = (0..2000).map(|n| format!("      - nodeName: node-{n}\n")).collect();
     refused(&format!("mutualPeers:\n  - peers:\n{peers}"), "split the group");
 }
 
@@ -162,8 +105,5 @@ fn the_excerpt_points_at_the_place() {
     let problem = parse(&text).unwrap_err().0.remove(0);
     let shown = problem.excerpt("config.yaml", &text);
     assert!(shown.contains("--> config.yaml:4:9\n"), "{shown}");
-    assert!(
-        shown.ends_with("4 |         nodename: b\n  |         ^"),
-        "{shown}"
-    );
+    assert!(shown.ends_with("4 |         nodename: b\n  |         ^"), "{shown}");
 }

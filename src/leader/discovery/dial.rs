@@ -39,9 +39,7 @@ pub struct Dialer {
 
 impl Default for Dialer {
     fn default() -> Self {
-        Self {
-            identity: Keypair::generate_ed25519(),
-        }
+        Self { identity: Keypair::generate_ed25519() }
     }
 }
 
@@ -51,15 +49,11 @@ impl Dialer {
     /// # Errors
     /// Where nothing proves one `within` that time.
     pub async fn dial(&self, at: SocketAddr, within: Duration) -> Result<PeerId, DialError> {
-        tokio::time::timeout(within, self.handshake(at))
-            .await
-            .unwrap_or(Err(DialError::Deadline(within)))
+        tokio::time::timeout(within, self.handshake(at)).await.unwrap_or(Err(DialError::Deadline(within)))
     }
 
     async fn handshake(&self, at: SocketAddr) -> Result<PeerId, DialError> {
-        let stream = TcpStream::connect(at)
-            .await
-            .map_err(|source| DialError::Connect { at, source })?;
+        let stream = TcpStream::connect(at).await.map_err(|source| DialError::Connect { at, source })?;
         let noise = libp2p_noise::Config::new(&self.identity)?;
         let (protocol, io) = dialer_select_proto(stream.compat(), noise.protocol_info(), Version::V1).await?;
         let (peer, _) = noise.upgrade_outbound(io, protocol).await?;

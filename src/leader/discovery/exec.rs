@@ -18,10 +18,7 @@ pub(super) async fn ask(
     command: &[String],
 ) -> Result<PeerId, String> {
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = cluster
-        .exec(pod, container, &command, LIMIT, WITHIN)
-        .await
-        .map_err(|e| e.to_string())?;
+    let output = cluster.exec(pod, container, &command, LIMIT, WITHIN).await.map_err(|e| e.to_string())?;
     if output.code != 0 {
         return Err(format!(
             "`{}` exited with {}: {}",
@@ -50,20 +47,11 @@ pub(super) fn peer_id(text: &str) -> Result<PeerId, String> {
 
 /// Ids of Ed25519, secp256k1 and RSA keys have 46 to 53 characters.
 fn word(word: &str) -> Option<PeerId> {
-    if (46..=53).contains(&word.len()) {
-        word.parse().ok()
-    } else {
-        None
-    }
+    if (46..=53).contains(&word.len()) { word.parse().ok() } else { None }
 }
 
 fn shorten(text: &str) -> String {
-    text.trim()
-        .chars()
-        .take(120)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
+    text.trim().chars().take(120).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]
@@ -90,19 +78,9 @@ mod tests {
     #[test]
     fn what_is_none_or_not_the_only_one_is_refused() {
         let cut = &PEER[..51];
-        for text in [
-            "",
-            "{\"result\":\"connection refused\"}",
-            cut,
-            "x",
-            &"1".repeat(52),
-        ] {
+        for text in ["", "{\"result\":\"connection refused\"}", cut, "x", &"1".repeat(52)] {
             assert!(peer_id(text).unwrap_err().contains("no peer id"), "{text}");
         }
-        assert!(
-            peer_id(&format!("{PEER} {OTHER}"))
-                .unwrap_err()
-                .contains("2 different")
-        );
+        assert!(peer_id(&format!("{PEER} {OTHER}")).unwrap_err().contains("2 different"));
     }
 }

@@ -10,10 +10,7 @@ const LIMIT: i64 = 256 * 1024;
 const HEADLINE: &str = "The p2p host is listening on:";
 
 pub(super) async fn read(cluster: &Cluster, pod: &str, container: &str) -> Result<PeerId, String> {
-    let log = cluster
-        .log(pod, container, LIMIT)
-        .await
-        .map_err(|e| e.to_string())?;
+    let log = cluster.log(pod, container, LIMIT).await.map_err(|e| e.to_string())?;
     listening(&log)
 }
 

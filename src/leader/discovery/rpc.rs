@@ -43,9 +43,7 @@ pub(super) async fn ask(
         Some(secret) => Some(token(cluster, secret).await?),
         None => None,
     };
-    let (status, body) = post(at, token)
-        .await
-        .map_err(|why| format!("cannot ask {at}: {why}"))?;
+    let (status, body) = post(at, token).await.map_err(|why| format!("cannot ask {at}: {why}"))?;
     match status {
         http::StatusCode::OK => read(&body),
         http::StatusCode::UNAUTHORIZED => {
@@ -79,9 +77,7 @@ async fn post(
         if let Some(token) = token {
             request = request.header(http::header::AUTHORIZATION, token);
         }
-        let response = client
-            .send_request(request.body(Full::new(Bytes::from_static(REQUEST)))?)
-            .await?;
+        let response = client.send_request(request.body(Full::new(Bytes::from_static(REQUEST)))?).await?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, LIMIT).collect().await?.to_bytes();
         Ok((head.status, body))
@@ -96,15 +92,10 @@ fn read(body: &[u8]) -> Result<PeerId, String> {
     let answer: Answer =
         serde_json::from_slice(body).map_err(|e| format!("its answer is not JSON-RPC: {e}"))?;
     match answer {
-        Answer {
-            result: Some(info), ..
-        } => info.id.parse().map_err(|e| format!("its ID is none: {e}")),
-        Answer {
-            error: Some(fault), ..
-        } => Err(format!(
-            "it refuses: {}",
-            fault.message.chars().take(120).collect::<String>()
-        )),
+        Answer { result: Some(info), .. } => info.id.parse().map_err(|e| format!("its ID is none: {e}")),
+        Answer { error: Some(fault), .. } => {
+            Err(format!("it refuses: {}", fault.message.chars().take(120).collect::<String>()))
+        }
         _ => Err("its answer has neither a result nor an error".into()),
     }
 }
@@ -120,11 +111,7 @@ mod tests {
         assert_eq!(read(good.as_bytes()).unwrap().to_string(), id);
         let refused =
             r#"{"error":{"code":1,"message":"missing permission to invoke 'Info' (need 'admin')"}}"#;
-        assert!(
-            read(refused.as_bytes())
-                .unwrap_err()
-                .contains("missing permission")
-        );
+        assert!(read(refused.as_bytes()).unwrap_err().contains("missing permission"));
         for bad in ["", "{}", r#"{"result":{"ID":"x"}}"#] {
             assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }
