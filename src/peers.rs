@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use multiaddr::{Multiaddr, Protocol};
 use serde::{Deserialize, Serialize};
 
@@ -276,12 +276,19 @@ pub struct Container {
     pub running: Option<Timestamp>,
     /// How often it was restarted in place.
     pub restarts: u32,
+    /// How long its last instance that ended had run.
+    pub exited_after: Option<SignedDuration>,
 }
 
+/// A node that cannot start without its peers exits within 20 s; one that has run for longer than this
+/// has ended for another reason.
+const GIVES_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
 impl Container {
-    /// Whether it exited and waits for its next try.
+    /// Whether it has exited again soon after its start, and waits for its next try.
     pub fn keeps_exiting(&self) -> bool {
-        self.running.is_none() && self.restarts > 0
+        let soon = self.exited_after.is_some_and(|after| after < GIVES_UP_WITHIN);
+        self.running.is_none() && self.restarts > 0 && soon
     }
 }
 

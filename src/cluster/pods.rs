@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::LogParams;
@@ -118,5 +118,12 @@ fn container(spec: &core::Container, status: Option<&core::ContainerStatus>) -> 
         id: status.and_then(|s| s.container_id.clone()),
         running: running.map(|r| r.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)),
         restarts: status.map_or(0, |s| s.restart_count.try_into().unwrap_or(0)),
+        exited_after: status.and_then(exited_after),
     }
+}
+
+fn exited_after(status: &core::ContainerStatus) -> Option<SignedDuration> {
+    let states = [&status.state, &status.last_state].into_iter().flatten();
+    let ended = states.filter_map(|s| s.terminated.as_ref()).next()?;
+    Some(ended.finished_at.as_ref()?.0.duration_since(ended.started_at.as_ref()?.0))
 }

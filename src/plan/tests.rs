@@ -52,6 +52,7 @@ impl Sim {
             id: Some(format!("container-{}", self.made)),
             running: Some(self.now),
             restarts: 0,
+            exited_after: None,
         };
         let pod = Pod {
             name: name.clone(),
@@ -74,6 +75,14 @@ impl Sim {
 
     fn pod(&mut self, name: &str) -> &mut Pod {
         self.pods.get_mut(name).unwrap()
+    }
+
+    /// Its container has exited after so many seconds and waits for its next try.
+    fn crash(&mut self, name: &str, after: i64) {
+        let container = &mut self.pod(name).containers[0];
+        container.running = None;
+        container.restarts += 1;
+        container.exited_after = Some(SignedDuration::from_secs(after));
     }
 
     fn world(&self) -> World<'_> {
@@ -314,13 +323,22 @@ fn a_node_that_cannot_start_is_restarted_as_soon_as_a_peer_is_known() {
     let mut sim = Sim::new("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}, {nodeName: missing}]}]");
     sim.start("a", Some("/dns/x"));
     sim.start("b", None);
-    let container = &mut sim.pod("b-0").containers[0];
-    (container.running, container.restarts) = (None, 1);
+    sim.crash("b-0", 1);
     let plan = sim.plan();
     assert!(plan.acts.contains(&Act::Probe { pod: "b-0".into(), lurk: true }));
     assert_eq!(sim.waits("b-0"), Some("peers"));
     sim.learn("a-0");
     assert_eq!(sim.lacking(), ["b-0"]);
+}
+
+#[test]
+fn a_node_that_ends_after_a_long_run_is_not_one_that_cannot_start() {
+    let mut sim = Sim::new("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}, {nodeName: missing}]}]");
+    sim.start("a", Some("/dns/x"));
+    sim.start("b", None);
+    sim.learn("a-0");
+    sim.crash("b-0", 3600);
+    assert_eq!(sim.lacking(), [""; 0]);
 }
 
 #[test]
@@ -413,8 +431,7 @@ fn a_successor_that_will_not_be_ready_does_not_hold_the_others_up() {
         sim.pod("a-0").ready = false;
         assert_eq!(sim.lacking(), [""; 0]);
         if stuck {
-            let container = &mut sim.pod("a-0").containers[0];
-            (container.running, container.restarts) = (None, 3);
+            sim.crash("a-0", 1);
         } else {
             sim.pass(301);
         }
