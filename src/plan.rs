@@ -376,9 +376,22 @@ impl<'a> Node<'a> {
             address: self.known.map(|k| k.address.clone()),
             variable: self.variable(),
             restarts: restart::done(world.book, self.pod),
-            waits_for: waits_for.or_else(|| self.waits_to_be_known()),
+            waits_for: self.foremost(waits_for),
             file: self.trace.delivered.as_ref().map(|d| d.outcome.clone()),
             reach: self.trace.reach.clone(),
+        }
+    }
+
+    /// Of two things that a node waits for, the one to look at first: as long as a running node's own
+    /// address is not known, nothing else comes to it but a restart that is decided on.
+    fn foremost(&self, restart: Option<Wait>) -> Option<Wait> {
+        use Wait::{Address, Group, Look, OptedOut, Owner, Peers, RestartOff};
+        match (restart, self.waits_to_be_known()) {
+            (
+                Some(Peers | Group { .. } | Look { .. } | Owner | OptedOut | RestartOff),
+                Some(own @ Address { .. }),
+            ) => Some(own),
+            (restart, own) => restart.or(own),
         }
     }
 

@@ -13,6 +13,15 @@ mod torch;
 mod wait;
 
 mod t01_early_pair;
+mod t02_two_pairs_and_a_stranger;
 mod t03_late_node;
 mod t04_through_gen;
+mod t05_from_the_file;
+mod t06_cannot_start_without_peers;
 mod t07_killed_and_started_again;
+mod t08_disruption_budget;
+mod t09_key_change;
+mod t10_configuration_change;
+mod t11_rest;
+mod t12_probes_and_hostile_containers;
+mod t13_nothing_blocks;

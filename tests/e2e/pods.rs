@@ -15,8 +15,8 @@ use crate::kubectl;
 pub struct Pod {
     /// The whole object.
     pub object: Value,
-    /// It was deleted.
-    gone: bool,
+    /// Nothing of it is left.
+    pub gone: bool,
 }
 
 /// Every pod that ever was, in the order of their coming.
@@ -96,8 +96,14 @@ impl Pod {
 }
 
 impl History {
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Pod> {
-        self.pods.iter()
+    /// Torch's pods.
+    pub fn all_of_torch(&self) -> impl DoubleEndedIterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch")
+    }
+
+    /// The pod that Torch has now.
+    pub fn torch(&self) -> Result<&Pod, String> {
+        self.all_of_torch().rfind(|pod| pod.stays()).ok_or_else(|| "Torch has no pod".into())
     }
 
     /// The pods of a node: of that name, or owned by a StatefulSet of that name.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, torch_image};
 use crate::kubectl;
-use crate::shell::{Answer, quote};
+use crate::shell::{Answer, Shell, quote};
 use crate::wait::{SOON, check, eventually};
 
 /// The group of the original project's example.
@@ -83,6 +83,19 @@ impl<'a> Torch<'a> {
         });
     }
 
+    /// Waits for nothing of it to answer any more: a Torch that stops still does for a while.
+    #[track_caller]
+    pub fn wait_gone(&self) {
+        self.bed.pods.wait("Torch is gone", SOON, |pods| {
+            let left = pods.all_of_torch().find(|pod| !pod.gone);
+            left.map_or(Ok(()), |pod| Err(format!("{} is there", pod.name())))
+        });
+    }
+
+    pub fn shell(&self) -> &Shell {
+        &self.bed.shell
+    }
+
     /// The name of its pod.
     #[track_caller]
     pub fn pod(&self) -> String {
@@ -148,16 +161,6 @@ impl<'a> Torch<'a> {
 
     fn overlay(&self) -> String {
         self.bed.namespace.directory.join("overlay").display().to_string()
-    }
-}
-
-impl crate::pods::History {
-    /// Torch's pod.
-    pub fn torch(&self) -> Result<&crate::pods::Pod, String> {
-        let is_torch = |pod: &&crate::pods::Pod| {
-            pod.stays() && pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch"
-        };
-        self.all().rfind(is_torch).ok_or_else(|| "Torch has no pod".into())
     }
 }
 
