@@ -22,7 +22,7 @@ use crate::tls::service_names;
 
 /// What `torch serve` is told.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// The configuration file; a change of it is taken up at once
     #[arg(long, value_name = "FILE", default_value = "/etc/torch/config.yaml")]
     pub config: PathBuf,
@@ -47,7 +47,7 @@ pub struct Serve {
 ///
 /// # Errors
 /// Where something that it needs to begin is missing, or a task that it cannot do without has ended.
-pub async fn serve(args: Serve) -> anyhow::Result<()> {
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let reload = Reload::begin(&args.config).await?;
     let config = reload.config();
     let cluster = Cluster::connect(args.namespace).await?;

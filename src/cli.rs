@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::{self, Serve};
+use crate::app::{self, ServeArgs};
 use crate::config;
 use crate::telemetry::{self, LogFormat};
 
-/// Torch, the Trusted Peers Orchestrator: hands peer-to-peer nodes on Kubernetes each other's addresses.
+/// Torch, the Trusted Peers Orchestrator: hands peer-to-peer nodes on Kubernetes each other's addresses
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,7 +22,7 @@ enum Command {
     /// Serve the webhook and REST, learn the nodes' addresses and hand them on
     Serve {
         #[command(flatten)]
-        serve: Serve,
+        serve: ServeArgs,
         /// The form of the logs
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve(serve: Serve, log_format: LogFormat, log: &str) -> anyhow::Result<()> {
+fn serve(serve: ServeArgs, log_format: LogFormat, log: &str) -> anyhow::Result<()> {
     telemetry::init(log_format, log)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -84,5 +84,16 @@ fn check(file: &PathBuf) -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }
