@@ -47,14 +47,14 @@ pub enum Error {
     Client(Box<kube::Error>),
     /// Neither the environment of a pod nor a kubeconfig says how.
     #[error("cannot tell how to reach the API server: {0}")]
-    Infer(#[from] kube::config::InferConfigError),
+    Infer(Box<kube::config::InferConfigError>),
     /// It was refused, or the connection failed.
-    #[error("cannot {act}: {source}")]
+    #[error("cannot {act}: {why}")]
     Api {
         /// What was to be done, and on what.
         act: String,
         /// Why it was not.
-        source: Box<kube::Error>,
+        why: Box<kube::Error>,
     },
     /// It took too long.
     #[error("cannot {act}: no answer within {} s", DEADLINE.as_secs())]
@@ -68,7 +68,7 @@ impl Error {
     /// The HTTP status that the API server answered with.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Api { source, .. } => match &**source {
+            Self::Api { why, .. } => match &**why {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
@@ -84,7 +84,7 @@ async fn call<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(source)) => Err(Error::Api { act: act(), source: Box::new(source) }),
+        Ok(Err(why)) => Err(Error::Api { act: act(), why: Box::new(why) }),
         Err(_) => Err(Error::Deadline { act: act() }),
     }
 }
@@ -105,7 +105,7 @@ impl Cluster {
     /// # Errors
     /// Where neither tells how.
     pub async fn connect(namespace: Option<String>) -> Result<Self, Error> {
-        let mut config = kube::Config::infer().await?;
+        let mut config = kube::Config::infer().await.map_err(|e| Error::Infer(Box::new(e)))?;
         config.read_timeout = Some(SILENCE);
         // A 429 means that a budget forbids an eviction: it is not to be hidden behind retries.
         config.default_retry = false;

@@ -29,12 +29,12 @@ pub struct Reload {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read the configuration {path}: {why}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// What it says cannot be used.
     #[error("the configuration {path} is refused: {problems}")]
@@ -107,7 +107,7 @@ impl Reload {
 
 /// Reads the file, not more of it than a configuration may hold.
 async fn read(path: &Path) -> Result<String, Error> {
-    let fail = |source| Error::Read { path: path.to_owned(), source };
+    let fail = |why| Error::Read { path: path.to_owned(), why };
     let file = tokio::fs::File::open(path).await.map_err(fail)?;
     let mut text = String::new();
     file.take(MAX_FILE as u64 + 1).read_to_string(&mut text).await.map_err(fail)?;

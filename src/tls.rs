@@ -62,7 +62,13 @@ pub enum Error {
     },
     /// It could not be made.
     #[error("cannot make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
+    Make(rcgen::Error),
+}
+
+impl From<rcgen::Error> for Error {
+    fn from(why: rcgen::Error) -> Self {
+        Self::Make(why)
+    }
 }
 
 /// Torch's own CA and a serving certificate signed by it, in PEM, as they are kept in the Secret.

@@ -37,12 +37,12 @@ pub struct Output {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// The API server or the kubelet did not take it.
-    #[error("cannot create pods/exec in {pod}: {source}")]
+    #[error("cannot create pods/exec in {pod}: {why}")]
     Connect {
         /// The pod.
         pod: String,
         /// Why.
-        source: Box<kube::Error>,
+        why: Box<kube::Error>,
     },
     /// The connection broke.
     #[error("the connection to the command in {pod} broke: {why}")]
@@ -104,7 +104,7 @@ impl Cluster {
         command: &[&str],
         limit: usize,
     ) -> Result<Output, ExecError> {
-        let connect = |source| ExecError::Connect { pod: pod.to_owned(), source: Box::new(source) };
+        let connect = |why| ExecError::Connect { pod: pod.to_owned(), why: Box::new(why) };
         let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
         let request = Request::new(Pod::url_path(&(), Some(&self.namespace)))
             .exec(pod, command.iter().copied(), &params)

@@ -62,7 +62,7 @@ impl Cluster {
 
 fn message(error: &Error) -> String {
     match error {
-        Error::Api { source, .. } => match &**source {
+        Error::Api { why, .. } => match &**why {
             kube::Error::Api(status) => status.message.clone(),
             other => other.to_string(),
         },

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -54,12 +54,17 @@ impl Namespace {
         kubectl::apply(&made.name, &object);
         made
     }
+
+    /// The name of all that belongs to this namespace and stands in none.
+    pub fn outside(&self) -> String {
+        format!("torch-{}", self.name)
+    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let outside = format!("torch-{}", self.name);
-        let kinds = "mutatingwebhookconfiguration,clusterrolebinding,clusterrole";
+        let outside = self.outside();
+        let kinds = "mutatingwebhookconfiguration,clusterrolebinding,clusterrole,flowschema";
         let _ = kubectl::attempt(&["delete", "--ignore-not-found", kinds, &outside], None);
         let _ = kubectl::attempt(&["delete", "--wait=false", "namespace", &self.name], None);
         let _ = fs::remove_dir_all(&self.directory);
@@ -225,15 +230,4 @@ impl Drop for Bed {
             self.report();
         }
     }
-}
-
-/// Prints a measurement where the test harness does not swallow it.
-pub fn tell(what: &str, value: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "measured: {what}: {value}");
-}
-
-/// A time, for people.
-pub fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
 }

@@ -6,6 +6,7 @@
 
 mod bed;
 mod kubectl;
+mod measure;
 mod node;
 mod pods;
 mod shell;

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bed::{Bed, seconds, tell};
-use crate::kubectl;
+use crate::bed::Bed;
+use crate::measure::{self, seconds, tell};
 use crate::node::Node;
 use crate::torch::{PAIR, Torch};
-use crate::wait::eventually;
 
 #[test]
 fn t01_early_pair() {
@@ -18,6 +17,7 @@ fn t01_early_pair() {
     let before = bed.pods.now().current("da-full-1").unwrap().clone();
     assert_eq!(before.variable("TRUSTED_PEERS"), None);
 
+    measure::count_calls(&bed);
     let deployed = Instant::now();
     let torch = Torch::deploy(&bed, PAIR);
     bed.pods.wait("both have been restarted", Duration::from_secs(120), |pods| {
@@ -43,24 +43,9 @@ fn t01_early_pair() {
         assert_eq!((&node["restarts"], &node["waitsFor"]), (&1.into(), &Value::Null), "{node}");
     }
 
+    let calls = measure::calls(&bed);
     bed.pods.stay_as_they_are(Duration::from_secs(60));
+    tell("calls to the API server in a minute without events", measure::calls(&bed) - calls);
     bed.assert_restarts([("da-bridge-1", 1), ("da-full-1", 1)]);
-    tell("memory that Torch works with", memory(&bed));
-}
-
-/// What the kubelet says of Torch's memory.
-fn memory(bed: &Bed) -> String {
-    let pod = bed.pods.now().torch().unwrap().clone();
-    let path = format!("/api/v1/nodes/{}/proxy/stats/summary", pod.text("/spec/nodeName"));
-    eventually("the kubelet's statistics show Torch", Duration::from_secs(60), || {
-        let stats: Value = serde_json::from_str(&kubectl::attempt(&["get", "--raw", &path], None)?)
-            .map_err(|e| e.to_string())?;
-        let pods = stats["pods"].as_array().ok_or("no pods")?;
-        let of_torch = pods.iter().find(|p| p["podRef"]["name"] == pod.name()).ok_or("not there yet")?;
-        let bytes = of_torch
-            .pointer("/containers/0/memory/workingSetBytes")
-            .and_then(Value::as_u64)
-            .ok_or("no memory")?;
-        Ok(format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
-    })
+    tell("memory that Torch works with", measure::memory(&bed));
 }

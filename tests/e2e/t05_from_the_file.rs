@@ -40,7 +40,7 @@ fn t05_from_the_file() {
 
 /// Whoever deletes Torch's manifests is rid of all that was in them, or made by Torch.
 fn assert_nothing_is_left(bed: &Bed) {
-    let outside = format!("torch-{}", bed.name());
+    let outside = bed.namespace.outside();
     for object in [
         format!("mutatingwebhookconfiguration/{outside}"),
         format!("clusterrole/{outside}"),

@@ -146,16 +146,15 @@ fn t11_rest_too_many() {
     torch.wait_node("silent", "/waitsFor/message", |why| why.contains("dial: "));
     let probes = probes(&torch);
 
-    let url = format!("https://torch.{}.svc/gen", bed.name());
-    let one = format!(
-        "curl -s -o /dev/null -w '%{{http_code}} ' --cacert /tmp/ca.crt --data '{{\"podName\":\"silent\"}}' {url}"
-    );
-    let statuses = bed.shell.run(&format!("for i in $(seq 48); do {one} & done; wait")).unwrap();
+    let many = "-Z --parallel-immediate --parallel-max 80 -o /dev/null -w '%{http_code} '";
+    let url = format!("'https://torch.{}.svc/gen?[1-80]'", bed.name());
+    let ask = format!("curl -s --cacert /tmp/ca.crt --data '{{\"podName\":\"silent\"}}' {many} {url}");
+    let statuses = bed.shell.run(&ask).unwrap();
     let count = |status: &str| statuses.split_whitespace().filter(|s| *s == status).count();
-    assert!(count("429") > 0 && count("503") >= 32, "{statuses}");
-    assert_eq!(count("429") + count("503"), 48, "{statuses}");
+    assert!(count("429") > 0 && count("503") > 0, "{statuses}");
+    assert_eq!(count("429") + count("503"), 80, "{statuses}");
     let more = self::probes(&torch) - probes;
-    assert!(more <= 3, "{more} probes of one node for 48 requests");
+    assert!(more <= 3, "{more} probes of one node for 80 requests");
     eventually("it is served again", SOON, || {
         let answer = torch.post("/gen", r#"{"podName":"silent"}"#);
         check(answer.status == 503, || format!("{answer:?}"))

@@ -21,14 +21,11 @@ fn t13_nothing_blocks() {
 
     torch.scale(0);
     torch.wait_gone();
-    let webhook = format!("mutatingwebhookconfiguration/torch-{}", bed.name());
+    let webhook = format!("mutatingwebhookconfiguration/{}", bed.namespace.outside());
     let webhook = kubectl::get(bed.name(), &webhook).unwrap();
     assert_ne!(webhook.pointer("/webhooks/0/clientConfig/caBundle"), None, "nobody would be asked");
 
-    let begun = Instant::now();
-    bed.apply(&bare_pod("while-stopped", "exec sleep infinity"));
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(4), "a pod took {took:?} to create");
+    create_promptly(&bed, "while-stopped");
     bed.start_ready([&full]);
     let pod = bed.pods.now().current("da-full-1").unwrap().clone();
     assert_eq!(pod.variable("TRUSTED_PEERS"), None);
@@ -40,16 +37,22 @@ fn t13_nothing_blocks() {
     mute["spec"]["containers"][0]["ports"] = json!([{"name": "https", "containerPort": 8443}]);
     bed.apply(&mute);
     bed.pods.wait_ready("mute", SOON);
-    let begun = Instant::now();
+    create_promptly(&bed, "while-mute");
     let pod = bed.recreate("da-full-1");
     assert_eq!(pod.variable("TRUSTED_PEERS"), None);
-    assert!(begun.elapsed() < Duration::from_secs(40), "a pod took {:?} to come back", begun.elapsed());
-    bed.apply(&bare_pod("while-mute", "exec sleep infinity"));
-    bed.pods.wait_ready("while-mute", SOON);
     bed.kubectl(&["delete", "pod", "mute"]);
 
     // And once it is back, the one that slipped through is found.
     torch.scale(1);
     torch.wait_ready();
     torch.wait_node("da-full-1", "/variable", |from| from == "spec");
+}
+
+/// The webhook's time limit is 2 s, and kubectl needs a part of one.
+fn create_promptly(bed: &Bed, name: &str) {
+    let begun = Instant::now();
+    bed.apply(&bare_pod(name, "exec sleep infinity"));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{name} took {took:?} to create");
+    bed.pods.wait_ready(name, SOON);
 }

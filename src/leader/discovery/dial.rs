@@ -14,12 +14,12 @@ use tokio_util::compat::TokioAsyncReadCompatExt as _;
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// Nothing listens there.
-    #[error("cannot connect to {at}: {source}")]
+    #[error("cannot connect to {at}: {why}")]
     Connect {
         /// Where.
         at: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// What listens there does not speak Noise over multistream-select.
     #[error("no libp2p node with Noise answers there: {0}")]
@@ -53,7 +53,7 @@ impl Dialer {
     }
 
     async fn handshake(&self, at: SocketAddr) -> Result<PeerId, DialError> {
-        let stream = TcpStream::connect(at).await.map_err(|source| DialError::Connect { at, source })?;
+        let stream = TcpStream::connect(at).await.map_err(|why| DialError::Connect { at, why })?;
         let noise = libp2p_noise::Config::new(&self.identity)?;
         let (protocol, io) = dialer_select_proto(stream.compat(), noise.protocol_info(), Version::V1).await?;
         let (peer, _) = noise.upgrade_outbound(io, protocol).await?;
