@@ -50,7 +50,7 @@ const PROBE_PACE: Pace =
     Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
 const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
-const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(3), most: SignedDuration::from_secs(30) };
+const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
 
 /// What readers see, all of it of one moment.
 #[derive(Default)]

@@ -65,17 +65,22 @@ impl Restarter {
             Standing::Registered { endpoint, ca } => (endpoint.clone(), ca.clone()),
             Standing::Not(why) => return Err(why.clone()),
         };
-        let (host, port) = endpoint;
-        let reach = tokio::time::timeout(WITHIN, handshake(&host, port, &ca)).await;
-        reach.unwrap_or_else(|_| Err("no answer".into())).map_err(|why| {
-            format!("the webhook cannot be reached as it is registered, at {host}:{port}: {why}")
-        })?;
-        let since = *self.reached.get_or_init(Instant::now);
-        if since.elapsed() < STEADY {
-            return Err("the webhook is in reach since this moment".into());
+        reach(&endpoint, &ca).await?;
+        let since = self.reached.get_or_init(Instant::now);
+        let early = STEADY.saturating_sub(since.elapsed());
+        if !early.is_zero() {
+            tokio::time::sleep(early).await;
+            reach(&endpoint, &ca).await?;
         }
         Ok(())
     }
+}
+
+async fn reach((host, port): &(String, u16), ca: &str) -> Result<(), String> {
+    let reached = tokio::time::timeout(WITHIN, handshake(host, *port, ca)).await;
+    reached
+        .unwrap_or_else(|_| Err("no answer".into()))
+        .map_err(|why| format!("the webhook cannot be reached as it is registered, at {host}:{port}: {why}"))
 }
 
 async fn handshake(host: &str, port: u16, ca: &str) -> Result<(), String> {
