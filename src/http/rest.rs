@@ -22,6 +22,10 @@ use crate::peers::{Address, Who, join};
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
+/// How much of a larger one is read nonetheless: a connection that closes over unread data is reset, and
+/// the client may never see the answer.
+const READ_ON: usize = 8 * MAX_BODY;
+
 /// How long `/gen` waits for the probes of what is not known.
 const LEARN: Duration = Duration::from_secs(8);
 
@@ -34,7 +38,7 @@ pub(super) fn routes() -> Router<Context> {
         .route("/list", get(list))
         .route("/gen", post(generate))
         .route("/genAll", post(generate_all))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(READ_ON))
 }
 
 /// An answer: `{"status": …, "body": …}`, the HTTP status being the same.
@@ -178,13 +182,16 @@ fn parse_or_default<T: DeserializeOwned + Default>(
 }
 
 fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {} KiB", MAX_BODY >> 10),
-        ),
-        _ => Failure::new(StatusCode::BAD_REQUEST, "the body could not be read to its end"),
-    })
+    match body {
+        Ok(body) if body.len() <= MAX_BODY => Ok(body),
+        Err(rejection) if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Failure::new(StatusCode::BAD_REQUEST, "the body could not be read to its end"))
+        }
+        _ => {
+            let error = format!("the body is larger than {} KiB", MAX_BODY >> 10);
+            Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error))
+        }
+    }
 }
 
 fn nothing_known(of: &str) -> Failure {
