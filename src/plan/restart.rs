@@ -76,7 +76,13 @@ fn turn(
 ) -> Option<Wait> {
     let reason = match verdict {
         Ok(reason) => reason,
-        Err(wait) => return wait,
+        Err(wait) => {
+            // Its turn comes as soon as it is looked at: those behind it do not overtake it.
+            if matches!(wait, Some(Wait::Look { why: None })) {
+                busy.claim(node);
+            }
+            return wait;
+        }
     };
     if let Some(after) = busy.other(node) {
         return Some(Wait::Turn { after });

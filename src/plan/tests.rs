@@ -269,6 +269,20 @@ fn a_restart_rests_on_a_fresh_look() {
 }
 
 #[test]
+fn nobody_overtakes_a_node_that_is_being_looked_at() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("a", None);
+    sim.start("b", None);
+    sim.learn("a-0");
+    sim.learn("b-0");
+    sim.pass(3);
+    let look = Look { container: "container-2".into(), at: sim.now, process: Process::Lacks };
+    sim.memory.trace_mut("uid-2").looked = Some(look);
+    sim.memory.trace_mut(&uid).look.begin("container-1");
+    assert_eq!((sim.waits("a-0"), sim.waits("b-0")), (Some("look"), Some("turn")));
+}
+
+#[test]
 fn where_no_shell_can_look_the_spec_decides() {
     let mut sim = Sim::pair();
     sim.start("a", None);

@@ -44,6 +44,7 @@ fn t01_early_pair() {
     }
 
     let calls = measure::calls(&bed);
+    tell("calls to the API server until then", calls);
     bed.pods.stay_as_they_are(Duration::from_secs(60));
     tell("calls to the API server in a minute without events", measure::calls(&bed) - calls);
     bed.assert_restarts([("da-bridge-1", 1), ("da-full-1", 1)]);

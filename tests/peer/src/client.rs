@@ -95,10 +95,7 @@ async fn ask(query: Query, url: &str, token: &str) -> Result<Output> {
     match query {
         Query::Info => {
             let info: Info = call(url, token, "p2p.Info").await?;
-            Ok(Output::Info {
-                id: info.id,
-                peer_addr: info.addrs,
-            })
+            Ok(Output::Info { id: info.id, peer_addr: info.addrs })
         }
         Query::Peers => {
             let peers = call(url, token, "p2p.Peers").await?;

@@ -81,15 +81,8 @@ impl Host {
     pub fn listen(key: Keypair, address: SocketAddr, trusted: TrustedPeers) -> Result<Self> {
         let mut swarm = build_swarm(key)?;
         let listen = Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()));
-        swarm
-            .listen_on(listen)
-            .with_context(|| format!("open the p2p port {address}"))?;
-        Ok(Host {
-            swarm,
-            trusted,
-            attempts: HashMap::new(),
-            view: watch::Sender::default(),
-        })
+        swarm.listen_on(listen).with_context(|| format!("open the p2p port {address}"))?;
+        Ok(Host { swarm, trusted, attempts: HashMap::new(), view: watch::Sender::default() })
     }
 
     /// What can be seen of this host, now and later.
@@ -113,16 +106,13 @@ impl Host {
         for (peer, addresses) in &self.trusted {
             // A port of its own: from the listener's port, two nodes that dial each other at once
             // would meet in a TCP simultaneous open, where both speak as the dialer.
-            let options = DialOpts::peer_id(*peer)
-                .addresses(addresses.clone())
-                .allocate_new_port()
-                .build();
+            let options = DialOpts::peer_id(*peer).addresses(addresses.clone()).allocate_new_port().build();
             // An error says that the peer is connected or being dialled: nothing to do then.
             if self.swarm.dial(options).is_ok() {
-                let attempt = self.attempts.entry(*peer).or_insert_with(|| Attempt {
-                    started: Instant::now(),
-                    error: String::new(),
-                });
+                let attempt = self
+                    .attempts
+                    .entry(*peer)
+                    .or_insert_with(|| Attempt { started: Instant::now(), error: String::new() });
                 attempt.started = Instant::now();
             }
         }
@@ -134,30 +124,21 @@ impl Host {
                 self.view.send_modify(|view| view.listeners.push(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.view
-                    .send_modify(|view| view.listeners.retain(|known| *known != address));
+                self.view.send_modify(|view| view.listeners.retain(|known| *known != address));
             }
             SwarmEvent::ListenerClosed { reason, .. } => {
                 return Err(anyhow!("the p2p listener closed: {reason:?}"));
             }
-            SwarmEvent::ConnectionEstablished {
-                peer_id, endpoint, ..
-            } => self.connected(peer_id, &endpoint),
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                num_established: 0,
-                ..
-            } => {
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => self.connected(peer_id, &endpoint),
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 eprintln!("disconnected {peer_id}");
                 self.view.send_modify(|view| {
                     view.connected.remove(&peer_id);
                 });
             }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => self.failed(peer, &error.to_string()),
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                self.failed(peer, &error.to_string())
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) if is_dead(&ping) => {
                 self.swarm.close_connection(ping.connection);
             }
@@ -226,13 +207,8 @@ fn behaviour(key: &Keypair) -> Behaviour {
     let identify = identify::Config::new("/ipfs/0.1.0".to_owned(), key.public())
         .with_agent_version(agent)
         .with_cache_size(0);
-    let ping = ping::Config::new()
-        .with_interval(PING_EVERY)
-        .with_timeout(PING_EVERY);
-    Behaviour {
-        identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping),
-    }
+    let ping = ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_EVERY);
+    Behaviour { identify: identify::Behaviour::new(identify), ping: ping::Behaviour::new(ping) }
 }
 
 #[cfg(test)]
@@ -243,10 +219,7 @@ mod tests {
     fn loopback_is_announced_only_where_it_is_all() {
         let loopback: Multiaddr = "/ip4/127.0.0.1/tcp/2121".parse().unwrap();
         let other: Multiaddr = "/ip4/10.1.2.3/tcp/2121".parse().unwrap();
-        let mut view = View {
-            listeners: vec![loopback.clone()],
-            ..View::default()
-        };
+        let mut view = View { listeners: vec![loopback.clone()], ..View::default() };
         assert_eq!(view.announced(), [&loopback]);
         view.listeners.push(other.clone());
         assert_eq!(view.announced(), [&other]);

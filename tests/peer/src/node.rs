@@ -94,8 +94,7 @@ async fn find_peer(peers: Vec<PeerId>, view: watch::Receiver<View>) -> Result<()
     let mut seen = view;
     let refused = async {
         sleep(REFUSED_AFTER).await;
-        seen.wait_for(|view| peers.iter().all(|id| view.refused.contains(id)))
-            .await
+        seen.wait_for(|view| peers.iter().all(|id| view.refused.contains(id))).await
     };
     tokio::select! {
         biased;
@@ -107,16 +106,10 @@ async fn find_peer(peers: Vec<PeerId>, view: watch::Receiver<View>) -> Result<()
 
 async fn serve(options: &Options, id: PeerId, view: watch::Receiver<View>) -> Result<()> {
     sleep(ADDRESSES_KNOWN_AFTER).await;
-    let listener = TcpListener::bind(options.rpc)
-        .await
-        .with_context(|| format!("open the RPC port {}", options.rpc))?;
+    let listener =
+        TcpListener::bind(options.rpc).await.with_context(|| format!("open the RPC port {}", options.rpc))?;
     print_addresses(id, &view.borrow());
-    let api = Api {
-        id,
-        view,
-        secret: options.store.secret_or_new()?,
-        skip_auth: options.skip_auth,
-    };
+    let api = Api { id, view, secret: options.store.secret_or_new()?, skip_auth: options.skip_auth };
     rpc::serve(listener, api).await
 }
 

@@ -79,11 +79,7 @@ async fn call(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> R
             (status, Value::Null, outcome)
         }
     };
-    let answer = Answer {
-        jsonrpc: "2.0",
-        id,
-        outcome,
-    };
+    let answer = Answer { jsonrpc: "2.0", id, outcome };
     let text = serde_json::to_string(&answer).expect("answers are plain JSON") + "\n";
     (status, [(CONTENT_TYPE, "application/json")], text).into_response()
 }
@@ -130,8 +126,5 @@ impl Api {
 
 /// An error of the protocol itself, which the real server marks by the HTTP status too.
 fn refuse(code: i32, message: String) -> (StatusCode, Outcome) {
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        Outcome::Error { code, message },
-    )
+    (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Error { code, message })
 }

@@ -44,9 +44,7 @@ pub struct Store {
 impl Store {
     /// The store in this directory.
     pub fn at(path: impl AsRef<Path>) -> Self {
-        Store {
-            keys: path.as_ref().join("keys"),
-        }
+        Store { keys: path.as_ref().join("keys") }
     }
 
     /// The key that the peer id comes from; made at the first call.

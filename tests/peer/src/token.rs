@@ -31,11 +31,8 @@ struct Claims {
 
 /// A token that allows everything up to `level`.
 pub fn sign(secret: &[u8], level: Permission) -> String {
-    let allow = Permission::value_variants()
-        .iter()
-        .copied()
-        .filter(|permission| *permission <= level)
-        .collect();
+    let allow =
+        Permission::value_variants().iter().copied().filter(|permission| *permission <= level).collect();
     let claims = serde_json::to_vec(&Claims { allow }).expect("claims are plain JSON");
     let signed = format!("{}.{}", BASE64.encode(HEADER), BASE64.encode(claims));
     let signature = mac(secret, &signed).finalize().into_bytes();

@@ -65,12 +65,7 @@ mod tests {
     #[test]
     fn an_address_without_a_peer_id_is_refused() {
         let good = format!("/dns/a/tcp/2121/p2p/{A}");
-        for bad in [
-            "/dns/a/tcp/2121",
-            "a:2121",
-            &format!("{good},"),
-            &format!("{good}/tcp/1"),
-        ] {
+        for bad in ["/dns/a/tcp/2121", "a:2121", &format!("{good},"), &format!("{good}/tcp/1")] {
             let error = format!("{:#}", parse_one(bad).unwrap_err());
             assert!(error.ends_with("invalid p2p multiaddr"), "{bad}: {error}");
         }

@@ -30,24 +30,13 @@ impl Place {
     fn new(name: &str) -> Self {
         let store = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&store);
-        Place {
-            store,
-            p2p_port: free_port(),
-            rpc_port: free_port(),
-        }
+        Place { store, p2p_port: free_port(), rpc_port: free_port() }
     }
 
     fn start(&self, arguments: &[&str]) -> Node {
         let mut command = Command::new(CELESTIA);
         command
-            .args([
-                "light",
-                "start",
-                "--p2p.listen",
-                "127.0.0.1",
-                "--rpc.addr",
-                "127.0.0.1",
-            ])
+            .args(["light", "start", "--p2p.listen", "127.0.0.1", "--rpc.addr", "127.0.0.1"])
             .args(["--p2p.port", &self.p2p_port.to_string()])
             .args(["--rpc.port", &self.rpc_port.to_string()])
             .args(arguments)
@@ -61,11 +50,7 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(CELESTIA)
-            .args(arguments)
-            .env("CELESTIA_HOME", &self.store)
-            .output()
-            .unwrap()
+        Command::new(CELESTIA).args(arguments).env("CELESTIA_HOME", &self.store).output().unwrap()
     }
 
     /// `celestia p2p …` with the token from the store.
@@ -121,19 +106,10 @@ struct Node {
 impl Node {
     fn spawn(mut command: Command) -> Self {
         let started = Instant::now();
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
-        Node {
-            child,
-            started,
-            stdout,
-            stderr,
-        }
+        Node { child, started, stdout, stderr }
     }
 
     fn stdout(&self) -> String {
@@ -158,13 +134,7 @@ impl Node {
     /// Ends the node as Kubernetes does.
     fn stop(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let stopped = Instant::now();
         let status = self.child.wait().unwrap();
         assert!(stopped.elapsed() < SOON, "slow to stop: {:?}", stopped.elapsed());
@@ -257,9 +227,7 @@ fn trusted_peers_connect_and_connect_again() {
     node_b.wait_until_started();
     let id_b = node_b.id();
 
-    wait_until("a connection", || {
-        a.is_connected_to(&id_b) && b.is_connected_to(&id_a)
-    });
+    wait_until("a connection", || a.is_connected_to(&id_b) && b.is_connected_to(&id_a));
     let by_name = format!("connected {id_a} {address_a}\n");
     assert!(node_b.stderr().contains(&by_name), "{}", node_b.stderr());
     assert!(node_a.stderr().contains(&format!("connected {id_b} listener\n")));
@@ -281,9 +249,7 @@ fn two_nodes_that_trust_each_other_start_in_any_order() {
     wait_until("A to be up", || a.rpc_is_open());
     let _node_b = b.start_trusting(&[&a.address(&id_a)], &[]);
     wait_until("B to be up", || b.rpc_is_open());
-    wait_until("a connection", || {
-        a.is_connected_to(&id_b) && b.is_connected_to(&id_a)
-    });
+    wait_until("a connection", || a.is_connected_to(&id_b) && b.is_connected_to(&id_a));
 }
 
 #[test]
@@ -317,10 +283,7 @@ fn the_commands_print_as_the_real_ones() {
     node.wait_until_started();
     let id = node.id();
     let listen = format!("/ip4/127.0.0.1/tcp/{}", place.p2p_port);
-    assert_eq!(
-        node.stdout(),
-        format!("The p2p host is listening on:\n*  {listen}/p2p/{id}\n\n")
-    );
+    assert_eq!(node.stdout(), format!("The p2p host is listening on:\n*  {listen}/p2p/{id}\n\n"));
 
     let url = format!("http://127.0.0.1:{}", place.rpc_port);
     let store = place.store.to_str().unwrap();
@@ -330,10 +293,7 @@ fn the_commands_print_as_the_real_ones() {
          \"{listen}\"\n    ]\n  }}\n}}\n"
     );
     assert_eq!(String::from_utf8(info.stdout).unwrap(), expected);
-    assert_eq!(
-        place.p2p("peers"),
-        serde_json::json!({ "result": { "peers": [] } })
-    );
+    assert_eq!(place.p2p("peers"), serde_json::json!({ "result": { "peers": [] } }));
 }
 
 #[test]
@@ -347,10 +307,7 @@ fn the_commands_print_errors_as_results() {
     let url = format!("http://127.0.0.1:{}", place.rpc_port);
     for (token, expected) in [
         (&*read, "missing permission to invoke 'Info' (need 'admin')"),
-        (
-            "nonsense",
-            "sendRequest failed: request failed, http status 401 Unauthorized",
-        ),
+        ("nonsense", "sendRequest failed: request failed, http status 401 Unauthorized"),
     ] {
         let output = place.run(&["p2p", "info", "--token", token, "--url", &url]);
         assert!(output.status.success(), "{output:?}");
@@ -368,15 +325,8 @@ fn rpc_asks_for_an_admin_token() {
 
     let missing = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"missing permission to invoke 'Info' (need 'admin')"}}"#;
     assert_eq!(call(&place, "p2p.Info", None), (200, missing.to_owned()));
-    assert_eq!(
-        call(&place, "p2p.Info", Some(&bearer("read"))),
-        (200, missing.to_owned())
-    );
-    for bad in [
-        "Bearer nonsense",
-        "nonsense",
-        &bearer("admin").replace("Bearer", "Basic"),
-    ] {
+    assert_eq!(call(&place, "p2p.Info", Some(&bearer("read"))), (200, missing.to_owned()));
+    for bad in ["Bearer nonsense", "nonsense", &bearer("admin").replace("Bearer", "Basic")] {
         assert_eq!(call(&place, "p2p.Info", Some(bad)), (401, String::new()), "{bad}");
     }
 
@@ -431,9 +381,7 @@ fn a_node_does_not_dial_itself() {
 
 #[test]
 fn a_node_that_requires_peers_fails_without() {
-    Place::new("no-peers")
-        .start(&["--require-peers"])
-        .assert_fails_without_header();
+    Place::new("no-peers").start(&["--require-peers"]).assert_fails_without_header();
 }
 
 #[test]
@@ -442,8 +390,7 @@ fn a_node_that_requires_peers_fails_where_they_refuse() {
     let id = b.id();
     let unresolvable = format!("/dns/peer.invalid/tcp/2121/p2p/{id}");
     for address in [b.address(&id), unresolvable] {
-        a.start_trusting(&[&address], &["--require-peers"])
-            .assert_fails_without_header();
+        a.start_trusting(&[&address], &["--require-peers"]).assert_fails_without_header();
     }
 }
 
@@ -453,17 +400,12 @@ fn a_node_that_requires_peers_opens_rpc_when_it_has_one() {
     let (id_a, id_b, nobody) = (a.id(), b.id(), Place::new("wait-nobody").id());
     // The kernel takes connections for it, and nobody answers them.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let silent_address = format!(
-        "/ip4/127.0.0.1/tcp/{}/p2p/{nobody}",
-        silent.local_addr().unwrap().port()
-    );
+    let silent_address = format!("/ip4/127.0.0.1/tcp/{}/p2p/{nobody}", silent.local_addr().unwrap().port());
     let node_a = a.start_trusting(&[&silent_address, &b.address(&id_b)], &["--require-peers"]);
 
     // While it waits its p2p port works, also for strangers, and RPC stays closed.
     let stranger = stranger.start_trusting(&[&a.address(&id_a)], &[]);
-    wait_until("a stranger's connection", || {
-        stranger.stderr().contains(&format!("connected {id_a} "))
-    });
+    wait_until("a stranger's connection", || stranger.stderr().contains(&format!("connected {id_a} ")));
     thread::sleep(Duration::from_millis(500));
     assert!(!a.rpc_is_open());
     assert_eq!(node_a.stdout(), "");
