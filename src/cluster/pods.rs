@@ -9,7 +9,7 @@ use kube::api::LogParams;
 use serde_json::json;
 
 use super::{Cluster, Error, call};
-use crate::peers::{Container, INJECT, Owner, Pod, TRUSTED_PEERS};
+use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS};
 
 /// What came of an eviction.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
     let owner = owner.map(|o| Owner { kind: o.kind.clone(), name: o.name.clone() });
     let hash = meta.labels.as_ref().and_then(|l| l.get("pod-template-hash")).map(String::as_str);
     let status = pod.status.as_ref();
-    let opted_out = meta.annotations.as_ref().and_then(|a| a.get(INJECT)).is_some_and(|v| v == "false");
+    let annotation = |key| meta.annotations.as_ref().and_then(|a| a.get(key)).map(String::as_str);
     Some(Pod {
         name: meta.name.clone()?,
         uid: meta.uid.clone().unwrap_or_default(),
@@ -89,7 +89,8 @@ pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
         created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
         deleting: meta.deletion_timestamp.is_some(),
         ready: status.is_some_and(is_ready),
-        opted_out,
+        opted_out: annotation(INJECT) == Some("false"),
+        injected: annotation(INJECTED).is_some(),
         containers: containers(pod),
     })
 }

@@ -128,6 +128,10 @@ fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reas
     if node.value.is_empty() {
         return Err(have.is_none().then_some(Wait::Peers));
     }
+    let authors_own = node.container.is_some_and(|c| c.variable.is_some()) && !node.pod.injected;
+    if authors_own {
+        return Err(None);
+    }
     let policy = &node.settings.restart;
     let stale = have.map(|v| if is_part(v, &node.value) { Reason::Partial } else { Reason::Changed });
     match stale {
@@ -284,7 +288,7 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
     })
 }
 
-/// Ends the count of restarts that brought the variable, withdraws intentions that are not needed any
+/// Ends the count of restarts that brought what they were for, withdraws intentions that are not needed any
 /// more, and forgets the restarts of nodes that are not configured.
 pub(super) fn tidy(book: &mut Book, world: World<'_>) {
     book.restarts
@@ -303,7 +307,7 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
             if is_content(&node, world) {
                 withdraw(last);
             }
-        } else if node.variable().is_some() {
+        } else if node.variable().is_some() && is_content(&node, world) {
             last.attempts = 0;
         }
     }

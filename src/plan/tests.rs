@@ -66,6 +66,7 @@ impl Sim {
             deleting: false,
             ready: true,
             opted_out: false,
+            injected: variable.is_some(),
             containers: vec![container],
         };
         self.services.insert(set.into());
@@ -521,6 +522,26 @@ fn a_partial_or_changed_list_restarts_only_who_asked_for_it() {
 }
 
 #[test]
+fn a_restart_that_brings_an_old_value_backs_off_as_well() {
+    let mut sim =
+        Sim::new("mutualPeers: [{restart: {when: [early, changed]}, peers: [{nodeName: a}, {nodeName: b}]}]");
+    sim.start("b", Some("/dns/own"));
+    sim.pod("b-0").injected = false;
+    sim.start("a", Some("/dns/old"));
+    let mut restarts = 0;
+    for _ in 0..2000 {
+        sim.pass(8);
+        let evicted = sim.lacking();
+        assert!(evicted.iter().all(|pod| pod == "a-0"), "an author's own value is no reason");
+        if !evicted.is_empty() {
+            restarts += 1;
+            sim.start("a", Some("/dns/old"));
+        }
+    }
+    assert_eq!(restarts, MAX_ATTEMPTS);
+}
+
+#[test]
 fn an_intention_is_withdrawn_when_the_node_helped_itself() {
     let mut sim = Sim::pair();
     sim.start("a", None);
@@ -591,6 +612,20 @@ fn a_fixed_address_is_known_without_a_pod() {
     sim.start("a", None);
     assert_eq!(sim.lacking(), ["a-0"]);
     assert_eq!(sim.value("a-0"), fixed);
+}
+
+#[test]
+fn a_node_that_cannot_be_learned_says_why_before_anything_else() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("a", None);
+    sim.start("b", Some("/dns/x"));
+    sim.learn("b-0");
+    let pace = Pace { first: SignedDuration::from_secs(60), most: SignedDuration::from_secs(60) };
+    let probe = &mut sim.memory.trace_mut(&uid).probe;
+    probe.begin("container-1");
+    probe.fail("dial: refused".into(), sim.now, pace, 1.0);
+    let state = sim.plan().nodes.remove(0);
+    assert_eq!(state.waits_for, Some(Wait::Address { why: Some("dial: refused".into()) }));
 }
 
 #[test]
