@@ -20,6 +20,9 @@ pub use mount::NoMount;
 use mount::{Mount, mount};
 use view::{Container, Pod, Request, Review};
 
+/// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
+const MAX_ANNOTATIONS: usize = 256 * 1024;
+
 /// What is decided on, beside the request itself.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
@@ -194,7 +197,7 @@ fn patch(
         patch.push(append(&mounts, container.volume_mounts.is_some(), mount.volume_mount()));
     }
     let done = if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS };
-    patch.push(annotate(pod, done));
+    patch.extend(annotate(pod, done));
     patch
 }
 
@@ -204,14 +207,20 @@ fn append(list: &str, there: bool, value: Value) -> Operation {
     Operation { op: "add", path, value }
 }
 
-fn annotate(pod: &Pod<'_>, done: &str) -> Operation {
+/// Says in the pod what was done with it, where there is room: annotations have a limit in all.
+fn annotate(pod: &Pod<'_>, done: &str) -> Option<Operation> {
+    let used: usize =
+        pod.metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    if used + INJECTED.len() + done.len() > MAX_ANNOTATIONS {
+        return None;
+    }
     let there = pod.metadata.annotations.is_some();
     let (path, value) = if there {
         (format!("/metadata/annotations/{}", INJECTED.replace('/', "~1")), json!(done))
     } else {
         ("/metadata/annotations".into(), json!({INJECTED: done}))
     };
-    Operation { op: "add", path, value }
+    Some(Operation { op: "add", path, value })
 }
 
 /// The `AdmissionReview` as the API documents it: the patch in base64.

@@ -15,7 +15,7 @@ use crate::http::{self, Context};
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts, Snapshot, View};
 use crate::reload::Reload;
-use crate::server;
+use crate::server::{self, Transport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
 use crate::tls::service_names;
@@ -65,6 +65,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         namespace,
         view: Arc::clone(&view),
         asks,
+        bodies: Arc::default(),
         metrics: Arc::new(Metrics::default()),
         health: Arc::new(Health::default()),
         shutdown: Shutdown::default(),
@@ -88,20 +89,22 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
     };
-    let plain = axum::serve(plain, http::plain_routes(context.clone()));
     let work = async {
         tokio::select! {
             ended = leader::run(parts) => ended.context("the leader's work has ended"),
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
             () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
-            ended = plain => ended.context("the plain port is no longer served"),
             ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),
         }
     };
-    let server = tokio::spawn(server::run(tls, serving, http::routes(context), shutdown.clone()));
+    let plain_routes = http::plain_routes(context.clone());
+    let plain = tokio::spawn(server::run(plain, Transport::Plain, plain_routes, shutdown.clone()));
+    let tls =
+        tokio::spawn(server::run(tls, Transport::Tls(serving), http::routes(context), shutdown.clone()));
     let ended = work.await;
     shutdown.stop();
-    server.await.context("the server has crashed")?;
+    tls.await.context("the server of the TLS port has crashed")?;
+    plain.await.context("the server of the plain port has crashed")?;
     tracing::info!("stopped");
     ended
 }

@@ -1,13 +1,14 @@
 //! HTTP: the routes on the TLS port and on the plain one.
 
+mod body;
 mod rest;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,9 +20,7 @@ use crate::leader::{Ask, View};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
 
-/// The largest review taken, in bytes: an API server's own limit of an object is below 4 MiB, and a
-/// review can carry two.
-const MAX_REVIEW: usize = 8 * 1024 * 1024;
+pub use body::Bodies;
 
 /// How long a request may take, its body included; `/gen` waits for probes within it.
 const MOST: Duration = Duration::from_secs(15);
@@ -35,6 +34,8 @@ pub struct Context {
     pub view: View,
     /// Where to ask for what is not.
     pub asks: mpsc::Sender<Ask>,
+    /// What reads bodies.
+    pub bodies: Arc<Bodies>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether all parts are well.
@@ -45,9 +46,8 @@ pub struct Context {
 
 /// The routes on the TLS port.
 pub fn routes(context: Context) -> Router {
-    let mutate = post(mutate).layer(DefaultBodyLimit::max(MAX_REVIEW));
     Router::new()
-        .route("/mutate", mutate)
+        .route("/mutate", post(mutate))
         .merge(rest::routes())
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
@@ -66,7 +66,11 @@ pub fn plain_routes(context: Context) -> Router {
 }
 
 /// Answers a review from memory: no call, and no lock across an await.
-async fn mutate(State(context): State<Context>, body: Bytes) -> Response {
+async fn mutate(State(context): State<Context>, body: Body) -> Response {
+    let body = match context.bodies.read(body, body::MOST).await {
+        Ok(body) => body,
+        Err(missing) => return rest::Failure::from(missing).into_response(),
+    };
     let snapshot = context.view.load();
     let input = Input { namespace: &context.namespace, config: &snapshot.config, book: &snapshot.book };
     match admission::review(&body, input) {

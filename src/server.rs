@@ -1,4 +1,5 @@
-//! The TLS server: accepts, shakes hands, and hands each connection to HTTP, within limits.
+//! The server of both ports: accepts, shakes hands where it is TLS, and hands each connection to HTTP,
+//! within limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,8 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -17,8 +19,9 @@ use tower::ServiceExt as _;
 use crate::shutdown::Shutdown;
 use crate::tls::Serving;
 
-/// How many connections may stand at once.
-const MOST_CONNECTIONS: usize = 4096;
+/// How many connections may stand at once on one port: together they fit in the memory that the manifests
+/// allow.
+const MOST_CONNECTIONS: usize = 512;
 
 /// How long a TLS handshake, and after it the first request, may be waited for.
 const FIRST: Duration = Duration::from_secs(5);
@@ -33,8 +36,17 @@ const HEAD: usize = 16 * 1024;
 /// How long requests that are being answered are waited for at the end.
 const LAST: Duration = Duration::from_secs(5);
 
+/// What is spoken below HTTP.
+#[derive(Clone)]
+pub enum Transport {
+    /// Nothing.
+    Plain,
+    /// TLS, with the certificate of the moment.
+    Tls(Arc<Serving>),
+}
+
 /// Serves until the end has come and the last request is answered.
-pub async fn run(listener: TcpListener, serving: Arc<Serving>, router: Router, shutdown: Shutdown) {
+pub async fn run(listener: TcpListener, transport: Transport, router: Router, shutdown: Shutdown) {
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -51,10 +63,9 @@ pub async fn run(listener: TcpListener, serving: Arc<Serving>, router: Router, s
                 continue;
             }
         };
-        let (acceptor, router) = (TlsAcceptor::from(serving.current()), router.clone());
-        let watcher = graceful.watcher();
+        let (transport, router, watcher) = (transport.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, acceptor, router, watcher).await {
+            if let Err(error) = connection(stream, transport, router, watcher).await {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(permit);
@@ -70,12 +81,25 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
-    acceptor: TlsAcceptor,
+    transport: Transport,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
 ) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
-    let stream = timeout(FIRST, acceptor.accept(stream)).await??;
+    match transport {
+        Transport::Plain => serve(stream, router, watcher).await,
+        Transport::Tls(serving) => {
+            let acceptor = TlsAcceptor::from(serving.current());
+            serve(timeout(FIRST, acceptor.accept(stream)).await??, router, watcher).await
+        }
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    watcher: Watcher,
+) -> Result<(), Failure> {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let asked = Arc::clone(&asked);

@@ -48,6 +48,8 @@ pub enum NoMount {
     UnknownVolume,
     /// The claim is mounted read-only.
     ReadOnly,
+    /// A container uses the claim as a block device, which nothing can be mounted from.
+    BlockDevice,
     /// Programs write to that directory, and nothing says that they still could.
     MightNotBeWritable,
 }
@@ -62,6 +64,7 @@ impl NoMount {
             Self::SeveralClaims => "injected_several_claims",
             Self::UnknownVolume => "injected_unknown_volume",
             Self::ReadOnly => "injected_volume_read_only",
+            Self::BlockDevice => "injected_volume_is_a_block_device",
             Self::MightNotBeWritable => "injected_might_not_be_writable",
         }
     }
@@ -82,6 +85,9 @@ impl NoMount {
             Self::ReadOnly => {
                 Some("torch: TRUSTED_PEERS set; file not kept: the claim is read-only. Set volume.claimName")
             }
+            Self::BlockDevice => Some(
+                "torch: TRUSTED_PEERS set; file not kept: the claim is a block device. Set volume.claimName",
+            ),
             Self::MightNotBeWritable => Some(
                 "torch: TRUSTED_PEERS set; file not kept: set the pod's fsGroup, or volume in Torch's configuration",
             ),
@@ -102,6 +108,9 @@ pub(super) fn mount<'a>(
         Some(VolumeSource::Name(name)) => (by_name(name, spec)?, None),
         None => (the_only_claim(spec)?, None),
     };
+    if spec.all_containers().flat_map(|c| c.volume_devices.iter().flatten()).any(|d| d.name == volume) {
+        return Err(NoMount::BlockDevice);
+    }
     if settings.volume.is_none() && is_needed_writable(path, container) && !stays_writable(spec, container) {
         return Err(NoMount::MightNotBeWritable);
     }
@@ -111,6 +120,9 @@ pub(super) fn mount<'a>(
 
 /// What is mounted at the path, or nearest above it.
 fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Result<(), NoMount> {
+    if container.volume_devices.iter().flatten().any(|d| trim(&d.device_path) == path) {
+        return Err(NoMount::Occupied);
+    }
     let mounts = container.volume_mounts.iter().flatten();
     let above = mounts.filter(|m| is_at_or_below(path, trim(&m.mount_path)));
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {

@@ -184,6 +184,12 @@ fn the_mount_follows_the_volumes_of_the_pod() {
     mount_of("da-full-1", "injected_with_mount", |s| {
         s["containers"][1]["volumeMounts"] = json!([{"name": "data", "mountPath": "/tm"}]);
     });
+    mount_of("da-full-1", "injected_volume_is_a_block_device", |s| {
+        s["containers"][0]["volumeDevices"] = json!([{"name": "data", "devicePath": "/dev/xvda"}]);
+    });
+    mount_of("da-full-1", "injected_mount_path_occupied", |s| {
+        s["containers"][1]["volumeDevices"] = json!([{"name": "other", "devicePath": "/tmp"}]);
+    });
 }
 
 #[test]
@@ -232,11 +238,27 @@ fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
 }
 
 #[test]
+fn annotations_that_are_full_stay_as_they_are() {
+    let mut full = pod("da-full-1");
+    full["metadata"]["annotations"] = json!({"a": "x".repeat(256 * 1024 - 20)});
+    let (after, label) = patched(&full, &["da-bridge-1"]);
+    assert_eq!(label, "injected_with_mount");
+    assert_eq!(after["metadata"], full["metadata"]);
+}
+
+#[test]
 fn warnings_are_as_short_as_kubernetes_asks() {
     use NoMount::*;
-    for why in
-        [AlreadyPersistent, Occupied, NoClaim, SeveralClaims, UnknownVolume, ReadOnly, MightNotBeWritable]
-    {
+    for why in [
+        AlreadyPersistent,
+        Occupied,
+        NoClaim,
+        SeveralClaims,
+        UnknownVolume,
+        ReadOnly,
+        BlockDevice,
+        MightNotBeWritable,
+    ] {
         assert!(why.warning().is_none_or(|w| w.len() <= 120), "{why:?}");
     }
 }

@@ -115,6 +115,11 @@ pub(super) struct Spec<'a> {
 }
 
 impl<'a> Spec<'a> {
+    /// All containers, init containers included.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        self.containers.iter().chain(&self.init_containers).flatten()
+    }
+
     /// The container of that name and its JSON pointer. An init container counts where it is a
     /// sidecar, that is, runs as long as the pod does.
     pub fn find(&self, name: &str) -> Option<(String, &Container<'a>)> {
@@ -139,6 +144,8 @@ pub(super) struct Container<'a> {
     pub env: Option<Vec<Variable<'a>>>,
     #[serde(borrow)]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    #[serde(borrow)]
+    pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     pub security_context: Option<SecurityContext>,
     #[serde(borrow)]
     restart_policy: Option<Text<'a>>,
@@ -159,6 +166,15 @@ pub(super) struct VolumeMount<'a> {
     pub name: Text<'a>,
     #[serde(borrow)]
     pub mount_path: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VolumeDevice<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub device_path: Text<'a>,
 }
 
 #[derive(Deserialize)]

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,15 +15,12 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Context;
+use super::body::Missing;
 use crate::leader::{Ask, Snapshot};
 use crate::peers::{Address, Who, join};
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
-
-/// How much of a larger one is read nonetheless: a connection that closes over unread data is reset, and
-/// the client may never see the answer.
-const READ_ON: usize = 8 * MAX_BODY;
 
 /// How long `/gen` waits for the probes of what is not known.
 const LEARN: Duration = Duration::from_secs(8);
@@ -38,7 +34,6 @@ pub(super) fn routes() -> Router<Context> {
         .route("/list", get(list))
         .route("/gen", post(generate))
         .route("/genAll", post(generate_all))
-        .layer(DefaultBodyLimit::max(READ_ON))
 }
 
 /// An answer: `{"status": …, "body": …}`, the HTTP status being the same.
@@ -75,6 +70,22 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, errors: vec![error.into()] }
+    }
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this path takes")
+            }
+            Missing::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too many large bodies at once: ask again")
+            }
+            Missing::Broken => {
+                Self::new(StatusCode::BAD_REQUEST, "the body could not be read to its end in time")
+            }
+        }
     }
 }
 
@@ -127,9 +138,9 @@ struct Many {
 async fn generate(
     State(context): State<Context>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Failure> {
-    let One { pod_name } = parse(body, r#"{"podName": "<a pod or node name>"}"#)?;
+    let One { pod_name } = parse(&read(&context, body).await?, r#"{"podName": "<a pod or node name>"}"#)?;
     let names = [pod_name];
     known_names(&context.view.load(), &names)?;
     learn(&context, &names).await?;
@@ -148,11 +159,9 @@ async fn generate(
     Ok(Answer { trusted_peers: Some(json!(value)), ..Answer::ok(addresses) }.into_response())
 }
 
-async fn generate_all(
-    State(context): State<Context>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
-    let Many { pod_name: asked } = parse_or_default(body, r#"{"podName": ["<a pod or node name>", …]}"#)?;
+async fn generate_all(State(context): State<Context>, body: Body) -> Result<Response, Failure> {
+    let Many { pod_name: asked } =
+        parse_or_default(&read(&context, body).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
     let names = if asked.is_empty() { all_names(&context.view.load()) } else { asked };
     known_names(&context.view.load(), &names)?;
     learn(&context, &names).await?;
@@ -166,32 +175,18 @@ async fn generate_all(
     Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
 }
 
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, form: &str) -> Result<T, Failure> {
-    let body = read(body)?;
-    serde_json::from_slice(&body).map_err(|e| {
+async fn read(context: &Context, body: Body) -> Result<Bytes, Failure> {
+    Ok(context.bodies.read(body, MAX_BODY).await?)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|e| {
         Failure::new(StatusCode::BAD_REQUEST, format!("the body is not of the form {form}: {e}"))
     })
 }
 
-fn parse_or_default<T: DeserializeOwned + Default>(
-    body: Result<Bytes, BytesRejection>,
-    form: &str,
-) -> Result<T, Failure> {
-    let body = read(body)?;
-    if body.trim_ascii().is_empty() { Ok(T::default()) } else { parse(Ok(body), form) }
-}
-
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
-    match body {
-        Ok(body) if body.len() <= MAX_BODY => Ok(body),
-        Err(rejection) if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Failure::new(StatusCode::BAD_REQUEST, "the body could not be read to its end"))
-        }
-        _ => {
-            let error = format!("the body is larger than {} KiB", MAX_BODY >> 10);
-            Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error))
-        }
-    }
+fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8], form: &str) -> Result<T, Failure> {
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { parse(body, form) }
 }
 
 fn nothing_known(of: &str) -> Failure {

@@ -60,6 +60,7 @@ fn bed(known: &[&str]) -> Bed {
         namespace: "da".into(),
         view: Arc::new(ArcSwap::from_pointee(snapshot(known))),
         asks,
+        bodies: Arc::default(),
         metrics: Arc::default(),
         health: Arc::default(),
         shutdown: Shutdown::default(),
@@ -223,9 +224,33 @@ async fn reviews_are_answered_and_counted() {
         (&json!("u"), &json!("JSONPatch"))
     );
     assert_eq!(ask("{}".into()).await.0.as_u16(), 400);
-    assert_eq!(ask(" ".repeat(MAX_REVIEW + 1)).await.0.as_u16(), 413);
+    assert_eq!(ask(" ".repeat(body::MOST + 1)).await.0.as_u16(), 413);
     let counted = r#"torch_admission_requests_total{outcome="injected",reason="injected_no_claim"} 1"#;
     assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());
+}
+
+/// A body of no known size that never comes to its end.
+fn endless() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<&[u8], std::io::Error>>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_never_end_hold_neither_memory_nor_others_up() {
+    let Bed { context, .. } = bed(&BOTH);
+    let hostile: Vec<_> = (0..40)
+        .map(|_| {
+            let request = http::Request::post("/mutate").body(endless()).unwrap();
+            tokio::spawn(send(routes(context.clone()), request))
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let small = http::Request::post("/gen").body(Body::from(r#"{"podName":"da-full-1"}"#)).unwrap();
+    assert_eq!(send(routes(context.clone()), small).await.0.as_u16(), 200);
+    let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+    for answer in hostile {
+        *statuses.entry(answer.await.unwrap().0.as_u16()).or_default() += 1;
+    }
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [400, 429], "{statuses:?}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn bed(router: Router) -> Bed {
     let (serving, shutdown) = (Serving::new(key), Shutdown::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let server = tokio::spawn(run(listener, Arc::clone(&serving), router, shutdown.clone()));
+    let server = tokio::spawn(run(listener, Transport::Tls(Arc::clone(&serving)), router, shutdown.clone()));
     Bed { at, own, serving, shutdown, server }
 }
 
@@ -106,4 +106,19 @@ async fn a_request_that_is_being_answered_outlives_the_end() {
     bed.server.await.unwrap();
     assert!(asking.await.unwrap().ends_with("late"));
     assert!(TcpStream::connect(bed.at).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn the_plain_port_has_the_same_limits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let router = Router::new().route("/", get(async || "hello"));
+    tokio::spawn(run(listener, Transport::Plain, router, Shutdown::default()));
+    let mut silent = TcpStream::connect(at).await.unwrap();
+    let mut speaking = TcpStream::connect(at).await.unwrap();
+    speaking.write_all(b"GET / HTTP/1.1\r\nhost: torch\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    speaking.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert_eq!(silent.read(&mut [0; 64]).await.unwrap_or(0), 0, "who says nothing is hung up on");
 }

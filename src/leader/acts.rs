@@ -1,0 +1,123 @@
+//! Beginning what the plan says. Each act runs beside the loop and comes back as an [`Outcome`].
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Leader, Outcome, Subject, delivery};
+use crate::peers::{Address, Book, Pod, Restart};
+use crate::plan::{Act, Reason};
+
+/// How many acts may be under way at once.
+const MOST_ACTS: usize = 64;
+
+impl Leader {
+    pub(super) fn begin(&mut self, act: Act) {
+        match act {
+            Act::Note { pod, reason } => self.note(&pod, reason),
+            _ if self.acts.len() >= MOST_ACTS => {}
+            Act::Probe { pod, lurk } => self.probe(&pod, lurk),
+            Act::Look { pod } => self.look(&pod),
+            Act::Deliver { pod, value } => self.deliver(&pod, value),
+            Act::Check { pod, address } => self.check(&pod, address),
+            Act::Evict { pod, reason } => self.evict(&pod, reason),
+        }
+    }
+
+    fn note(&mut self, name: &str, reason: Reason) {
+        let Some(pod) = self.pods.all().get(name) else {
+            return;
+        };
+        let mut book = Book::clone(&self.book);
+        let restart = Restart::of(pod, &book, Timestamp::now());
+        tracing::info!(
+            pod = name,
+            uid = pod.uid,
+            reason = reason.label(),
+            attempt = restart.attempts,
+            "to be restarted"
+        );
+        book.restarts.insert(pod.restart_key().to_owned(), restart);
+        self.book = Arc::new(book);
+        self.save.attempt.next = None;
+    }
+
+    pub(super) fn probe(&mut self, name: &str, lurk: bool) {
+        let Some((pod, subject)) = self.subject(name) else {
+            return;
+        };
+        let Some(settings) = self.config.settings(pod.who()).cloned() else {
+            return;
+        };
+        let (pod, tools) = (pod.clone(), Arc::clone(&self.tools));
+        self.memory.trace_mut(&subject.uid).probe.begin(&subject.container);
+        self.acts.spawn(async move {
+            let learned = tools.discovery.learn(&pod, &settings, lurk, &tools.metrics).await;
+            Outcome::Probed(subject, learned)
+        });
+    }
+
+    fn look(&mut self, name: &str) {
+        let Some((pod, subject)) = self.subject(name) else {
+            return;
+        };
+        let Some(settings) = self.config.settings(pod.who()) else {
+            return;
+        };
+        let (container, tools) = (settings.container_name.clone(), Arc::clone(&self.tools));
+        self.memory.trace_mut(&subject.uid).look.begin(&subject.container);
+        self.acts.spawn(async move {
+            let looked = delivery::look(&tools.cluster, &subject.pod, &container).await;
+            Outcome::Looked(subject, looked)
+        });
+    }
+
+    fn deliver(&mut self, name: &str, value: String) {
+        let Some((pod, subject)) = self.subject(name) else {
+            return;
+        };
+        let Some(settings) = self.config.settings(pod.who()).cloned() else {
+            return;
+        };
+        let tools = Arc::clone(&self.tools);
+        self.memory.trace_mut(&subject.uid).deliver.begin(&subject.container);
+        self.acts.spawn(async move {
+            let (container, path) = (&settings.container_name, &settings.trusted_peers_path);
+            let done = delivery::deliver(&tools.cluster, &subject.pod, container, path, &value).await;
+            Outcome::Delivered(subject, value, done)
+        });
+    }
+
+    fn check(&mut self, name: &str, address: Address) {
+        let Some((_, subject)) = self.subject(name) else {
+            return;
+        };
+        let tools = Arc::clone(&self.tools);
+        self.memory.trace_mut(&subject.uid).check.begin(address.as_str());
+        self.acts.spawn(async move {
+            let reach = tools.discovery.check(&address).await;
+            Outcome::Checked(subject, reach)
+        });
+    }
+
+    fn evict(&mut self, name: &str, reason: Reason) {
+        let Some((_, subject)) = self.subject(name) else {
+            return;
+        };
+        let tools = Arc::clone(&self.tools);
+        self.memory.trace_mut(&subject.uid).evict.begin(&subject.uid);
+        self.acts.spawn(async move {
+            let restarted = tools.restarter.restart(&subject.pod, &subject.uid).await;
+            Outcome::Evicted(subject, reason, restarted)
+        });
+    }
+
+    /// The pod of that name as it is now.
+    pub(super) fn subject(&self, name: &str) -> Option<(&Pod, Subject)> {
+        let pod = self.pods.all().get(name)?;
+        let settings = self.config.settings(pod.who())?;
+        let container =
+            pod.container(&settings.container_name).and_then(|c| c.id.clone()).unwrap_or_default();
+        Some((pod, Subject { pod: name.to_owned(), uid: pod.uid.clone(), container }))
+    }
+}

@@ -1,0 +1,188 @@
+//! Taking in what came of the acts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::discovery::Learned;
+use super::restart::Restarted;
+use super::{Leader, Outcome, Subject};
+use crate::cluster::ExecError;
+use crate::peers::{Book, Known};
+use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reason, Trace};
+
+/// How often a known address is dialled again.
+const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+const PROBE_PACE: Pace =
+    Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
+const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
+const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
+const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
+
+impl Leader {
+    pub(super) fn outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Probed(of, learned) => self.probed(&of, learned),
+            Outcome::Looked(of, looked) => self.looked(&of, looked),
+            Outcome::Delivered(of, value, done) => self.delivered(&of, value, done),
+            Outcome::Checked(of, reach) => self.checked(&of, reach),
+            Outcome::Evicted(of, reason, done) => self.evicted(&of, reason, done),
+            Outcome::Saved(book, saved) => self.saved(book, saved),
+        }
+    }
+
+    fn probed(&mut self, of: &Subject, learned: Result<Learned, String>) {
+        for waiter in &mut self.waiters {
+            waiter.pods.remove(&of.pod);
+        }
+        match learned {
+            Err(why) => {
+                let probe = &mut self.memory.trace_mut(&of.uid).probe;
+                if probe.failures == 3 {
+                    tracing::warn!(pod = of.pod, why, "cannot learn its address; trying on");
+                }
+                probe.fail(why, Timestamp::now(), PROBE_PACE, fastrand::f64());
+            }
+            Ok(learned) => {
+                self.memory.trace_mut(&of.uid).probe.succeed(None);
+                self.learn(of, learned);
+            }
+        }
+    }
+
+    /// Enters what was learned in the book, if it was learned of the pod that is there now.
+    fn learn(&mut self, of: &Subject, learned: Learned) {
+        let Some(pod) = self.pods.all().get(&of.pod).filter(|p| p.uid == of.uid) else {
+            return;
+        };
+        let Some(settings) = self.config.settings(pod.who()) else {
+            return;
+        };
+        let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
+        let (address, resolves) = match learned {
+            Learned::Address(address) => (address, true),
+            Learned::Peer(peer) => {
+                let (_, resolves) = plan::host(pod, settings, &services);
+                (plan::address(pod, settings, &services, &peer), resolves)
+            }
+        };
+        let before = self.book.nodes.get(&of.pod);
+        let same = before.is_some_and(|known| known.address == address);
+        if !same {
+            let (old, new) = (before.map(|k| k.address.to_string()), address.as_str());
+            tracing::info!(pod = of.pod, address = new, old, "learned its address");
+        }
+        if !resolves && !same {
+            tracing::warn!(
+                pod = of.pod,
+                "no Service makes its host resolve: give the pod a headless Service, or set host"
+            );
+        }
+        let learned = before.filter(|_| same).map_or_else(Timestamp::now, |known| known.learned);
+        let known =
+            Known { address, workload: pod.workload.clone(), container: of.container.clone(), learned };
+        let mut book = Book::clone(&self.book);
+        book.nodes.insert(of.pod.clone(), known);
+        self.book = Arc::new(book);
+    }
+
+    fn looked(&mut self, of: &Subject, looked: Result<Process, ExecError>) {
+        let trace = self.memory.trace_mut(&of.uid);
+        match looked {
+            Ok(process) => {
+                trace.look.succeed(None);
+                trace.looked = Some(Look { container: of.container.clone(), at: Timestamp::now(), process });
+            }
+            Err(error) => fail(&mut trace.look, of, "look at its process", &error),
+        }
+    }
+
+    fn delivered(&mut self, of: &Subject, value: String, done: Result<Delivery, ExecError>) {
+        let trace = self.memory.trace_mut(&of.uid);
+        match done {
+            Ok(outcome) => {
+                self.tools.metrics.delivery(label(&outcome));
+                match &outcome {
+                    Delivery::Written => tracing::info!(pod = of.pod, "wrote its file"),
+                    Delivery::NotWritable(why) => tracing::warn!(pod = of.pod, why, "cannot write its file"),
+                    Delivery::UpToDate | Delivery::Absent | Delivery::NoShell => {}
+                }
+                trace.deliver.succeed(None);
+                trace.delivered = Some(Delivered { container: of.container.clone(), value, outcome });
+            }
+            Err(error) => {
+                self.tools.metrics.delivery("failure");
+                fail(&mut trace.deliver, of, "write its file", &error);
+            }
+        }
+    }
+
+    fn checked(&mut self, of: &Subject, reach: Reach) {
+        let trace = self.memory.trace_mut(&of.uid);
+        if trace.reach.as_ref().is_some_and(|before| *before != reach) {
+            tracing::info!(pod = of.pod, ?reach, "its address");
+        }
+        let now = Timestamp::now();
+        match &reach {
+            Reach::Reachable => {
+                trace.check.succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())))
+            }
+            Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
+                trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
+            }
+        }
+        trace.reach = Some(reach);
+    }
+
+    fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {
+        let metrics = &self.tools.metrics;
+        let trace = self.memory.trace_mut(&of.uid);
+        match done {
+            Restarted::Done => {
+                metrics.eviction("done");
+                metrics.restart(reason.label());
+                tracing::info!(pod = of.pod, uid = of.uid, reason = reason.label(), "restarted");
+                trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
+            }
+            Restarted::Gone => {
+                metrics.eviction("gone");
+                trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
+            }
+            Restarted::Refused(why) => {
+                metrics.eviction("refused");
+                hold_back(trace, of, why, true);
+            }
+            Restarted::HeldBack(why) => {
+                metrics.eviction("held_back");
+                hold_back(trace, of, why, false);
+            }
+        }
+    }
+}
+
+/// A failed act is logged when it begins to fail.
+fn fail(attempt: &mut Attempt, of: &Subject, act: &str, error: &ExecError) {
+    if attempt.failures == 0 {
+        tracing::warn!(pod = of.pod, %error, "cannot {act}; trying again");
+    }
+    attempt.fail(error.to_string(), Timestamp::now(), EXEC_PACE, fastrand::f64());
+}
+
+fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool) {
+    if trace.evict.error.as_ref() != Some(&why) {
+        tracing::info!(pod = of.pod, why, "its restart waits");
+    }
+    trace.budget = budget;
+    trace.evict.fail(why, Timestamp::now(), EVICT_PACE, fastrand::f64());
+}
+
+fn label(outcome: &Delivery) -> &'static str {
+    match outcome {
+        Delivery::Written => "written",
+        Delivery::UpToDate => "up_to_date",
+        Delivery::Absent => "absent",
+        Delivery::NotWritable(_) => "not_writable",
+        Delivery::NoShell => "no_shell",
+    }
+}
