@@ -51,7 +51,7 @@ impl Problem {
         let whole = error.without_snippet().to_string();
         let said = whole.split(" at line ").next().unwrap_or(&whole);
         let (line, column) = (place.line().max(1), place.column().max(1));
-        Self { line, column, message: said.trim_start_matches("error: ").to_owned() }
+        Self { line, column, message: in_words(said.trim_start_matches("error: ")) }
     }
 
     /// The problem with the lines of the file that it is about, as compilers show it.
@@ -77,6 +77,22 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
     }
+}
+
+/// Says what to write where the YAML library only says what it met.
+fn in_words(said: &str) -> String {
+    let hint = match said {
+        "expected sequence start" => "a list is expected here: begin each entry with `- `, or write `[…]`",
+        "expected mapping start" => "fields are expected here, such as `mutualPeers:` at the beginning",
+        "expected string scalar" => "a text is expected here",
+        "invalid boolean" => "write `true` or `false` here",
+        "invalid u16" => "write a whole number up to 65535 here",
+        _ if said.contains("multiple") && said.contains("document") => {
+            "one document is expected: take the `---` out"
+        }
+        _ => return said.split(", set DuplicateKeyPolicy").next().unwrap_or(said).to_owned(),
+    };
+    hint.to_owned()
 }
 
 /// All faults of a file.
@@ -292,18 +308,27 @@ impl Check {
                 "`mutualPeers` is empty: write at least one group of `peers`".into(),
             );
         }
-        let mut groups: Vec<Group> = Vec::new();
-        for (i, raw) in file.mutual_peers.value.iter().enumerate() {
-            let group = self.group(raw, i, &settings);
-            if let Some(name) = raw.name.as_ref().filter(|_| groups.iter().any(|g| g.name == group.name)) {
-                self.say(name, format!("a second group called `{}`: give each its own name", name.value));
-            }
-            groups.push(group);
-        }
+        let raws = file.mutual_peers.value.iter().enumerate();
+        let groups: Vec<Group> = raws.map(|(i, raw)| self.group(raw, i, &settings)).collect();
+        self.names_differ(&file.mutual_peers.value, &groups);
         self.agree(&file.mutual_peers.value, &groups);
         let config = Config::new(groups);
         self.fits(&file.mutual_peers.value, &config);
         config
+    }
+
+    /// A written name may clash with one that another group is given, too.
+    fn names_differ(&mut self, raw: &[RawGroup], groups: &[Group]) {
+        for (i, written) in raw.iter().enumerate().filter_map(|(i, raw)| Some((i, raw.name.as_ref()?))) {
+            let others =
+                groups.iter().enumerate().filter(|(other, _)| *other < i || raw[*other].name.is_none());
+            if others.into_iter().any(|(other, group)| other != i && group.name == written.value) {
+                self.say(
+                    written,
+                    format!("a second group called `{}`: give each its own name", shorten(&written.value)),
+                );
+            }
+        }
     }
 
     fn group(&mut self, raw: &RawGroup, index: usize, outer: &Settings) -> Group {

@@ -22,6 +22,12 @@ use crate::peers::{Address, Who, join};
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
+/// How many names one request may ask for; without a list it asks for all there are.
+const MOST_NAMES: usize = 1000;
+
+/// How many faults of one request are told.
+const MOST_ERRORS: usize = 10;
+
 /// How long `/gen` waits for the probes of what is not known.
 const LEARN: Duration = Duration::from_secs(8);
 
@@ -162,7 +168,7 @@ async fn generate(
 async fn generate_all(State(context): State<Context>, body: Body) -> Result<Response, Failure> {
     let Many { pod_name: asked } =
         parse_or_default(&read(&context, body).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
-    let names = if asked.is_empty() { all_names(&context.view.load()) } else { asked };
+    let names = if asked.is_empty() { all_names(&context.view.load()) } else { distinct(asked)? };
     known_names(&context.view.load(), &names)?;
     learn(&context, &names).await?;
     let snapshot = context.view.load();
@@ -179,10 +185,26 @@ async fn read(context: &Context, body: Body) -> Result<Bytes, Failure> {
     Ok(context.bodies.read(body, MAX_BODY).await?)
 }
 
+/// An object of that form. (An array of its fields' values would be taken by serde, too.)
 fn parse<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|e| {
-        Failure::new(StatusCode::BAD_REQUEST, format!("the body is not of the form {form}: {e}"))
-    })
+    let refuse = |why: String| {
+        Failure::new(StatusCode::BAD_REQUEST, format!("the body is not of the form {form}: {why}"))
+    };
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(refuse("it is not an object".into()));
+    }
+    serde_json::from_slice(body).map_err(|e| refuse(e.to_string()))
+}
+
+/// Each name once.
+fn distinct(names: Vec<String>) -> Result<Vec<String>, Failure> {
+    let names: BTreeSet<String> = names.into_iter().collect();
+    if names.len() > MOST_NAMES {
+        let error =
+            format!("more than {MOST_NAMES} names: ask for fewer, or leave the list out to ask for all");
+        return Err(Failure::new(StatusCode::BAD_REQUEST, error));
+    }
+    Ok(names.into_iter().collect())
 }
 
 fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8], form: &str) -> Result<T, Failure> {
@@ -198,6 +220,7 @@ fn nothing_known(of: &str) -> Failure {
 fn known_names(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
     let unknown = names.iter().filter(|name| groups(snapshot, name).is_empty());
     let errors: Vec<String> = unknown
+        .take(MOST_ERRORS)
         .map(|name| {
             let name: String = name.chars().take(253).collect();
             format!("the configuration names no node `{name}`: GET /list shows those it does")

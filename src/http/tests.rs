@@ -167,6 +167,13 @@ async fn what_cannot_be_granted_is_said_with_its_status() {
         (400, "POST", "/gen", r#"{"podName":7}"#.into()),
         (400, "POST", "/gen", r#"{"podName":"a","nodeName":"b"}"#.into()),
         (400, "POST", "/genAll", r#"{"podName":"a"}"#.into()),
+        (400, "POST", "/gen", r#"["da-full-1"]"#.into()),
+        (
+            400,
+            "POST",
+            "/genAll",
+            json!({"podName": (0..1001).map(|n| n.to_string()).collect::<Vec<_>>()}).to_string(),
+        ),
         (503, "POST", "/gen", r#"{"podName":"da-full-1"}"#.into()),
         (503, "POST", "/genAll", r#"{"podName":["da-full-1"]}"#.into()),
         (413, "POST", "/gen", large),
@@ -180,6 +187,18 @@ async fn what_cannot_be_granted_is_said_with_its_status() {
         assert!(answer["errors"][0].as_str().is_some_and(|e| !e.is_empty()), "{answer}");
         assert_eq!(headers.contains_key("retry-after"), status == 503);
     }
+}
+
+#[tokio::test]
+async fn a_name_said_many_times_costs_no_more_than_once() {
+    let Bed { context, .. } = bed(&BOTH);
+    let (status, _, answer) =
+        call(&context, "POST", "/genAll", json!({"podName": vec!["a"; 200_000]}).to_string()).await;
+    assert_eq!((status, answer["errors"].as_array().unwrap().len()), (404, 1));
+    let strangers: Vec<String> = (0..1000).map(|n| format!("stranger-{n}")).collect();
+    let (status, _, answer) =
+        call(&context, "POST", "/genAll", json!({"podName": strangers}).to_string()).await;
+    assert_eq!((status, answer["errors"].as_array().unwrap().len()), (404, 10));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ fn mistakes_are_refused_with_their_place() {
     refused(&group("      - nodeName: a\n"), "line 4, column 19: `a` stands in this group twice");
     refused(&group("        port: 1\n        port: 2\n"), "duplicate");
     refused(&group("        port: 0\n"), "port 0 cannot be dialled");
-    refused(&group("        port: 70000\n"), "line 4, column 15");
+    refused(&group("        port: 70000\n"), "line 4, column 15: write a whole number");
     refused(&group("        host: \"a b\"\n"), "is not a DNS name");
     refused(&group("    trustedPeersPath: tmp\n"), "write an absolute directory");
     refused(&group("    trustedPeersPath: /\n"), "write an absolute directory");
@@ -89,6 +89,15 @@ fn mistakes_are_refused_with_their_place() {
         "mutualPeers:\n  - peers: [{nodeName: a, port: 1}]\n  - peers: [{nodeName: a}]",
         "set differently",
     );
+    refused(
+        "mutualPeers:\n  - {name: group-2, peers: [{nodeName: a}]}\n  - peers: [{nodeName: b}]",
+        "line 2, column 12: a second group",
+    );
+    refused("mutualPeers:", "a list is expected here");
+    refused("hello", "fields are expected here");
+    refused("mutualPeers: []\n---\nmutualPeers: []", "take the `---` out");
+    refused(&group("        includeSelf: 1\n"), "write `true` or `false`");
+    refused(&group("        restart: {when: early}\n"), "a list is expected here");
     refused("", "mutualPeers");
     refused("[", "line 1");
 }
