@@ -125,6 +125,7 @@ pub async fn run(parts: Parts) -> Result<(), cluster::Error> {
         noted,
         pods: Listing::default(),
         services: Listing::default(),
+        stored: Listing::default(),
         memory: Memory::default(),
         acts: JoinSet::new(),
         waiters: Vec::new(),
@@ -153,6 +154,8 @@ struct Leader {
     noted: HashSet<String>,
     pods: Listing<Pod>,
     services: Listing<String>,
+    /// The book's object, if it is there.
+    stored: Listing<()>,
     memory: Memory,
     acts: JoinSet<Outcome>,
     waiters: Vec<Waiter>,
@@ -164,11 +167,13 @@ impl Leader {
     async fn run(mut self, mut config: watch::Receiver<Arc<Config>>, mut asks: mpsc::Receiver<Ask>) {
         let mut pods = std::pin::pin!(self.tools.cluster.pods());
         let mut services = std::pin::pin!(self.tools.cluster.services());
+        let mut stored = std::pin::pin!(self.tools.cluster.book_object());
         let mut next = Instant::now();
         loop {
             let due = tokio::select! {
                 Some(change) = pods.next() => { self.pods.apply(change, |p| &p.name); true }
                 Some(change) = services.next() => { self.services.apply(change, |s| s); true }
+                Some(change) = stored.next() => { self.stored.apply(change, |()| ""); true }
                 Some(done) = self.acts.join_next() => { self.outcome(finished(done)); true }
                 Some(ask) = asks.recv() => { self.ask(ask); true }
                 Ok(()) = config.changed() => { self.config = Arc::clone(&config.borrow_and_update()); true }

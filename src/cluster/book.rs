@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use futures::Stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, PartialObjectMeta, PostParams};
+use kube::runtime::watcher;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Cluster, Error, call, found};
+use super::watch::changes;
+use super::{Change, Cluster, Error, call, found};
 use crate::peers::Book;
 
 const NAME: &str = "torch-book";
@@ -88,6 +91,14 @@ impl BookStore {
 
     fn api(&self) -> Api<ConfigMap> {
         self.cluster.api()
+    }
+}
+
+impl Cluster {
+    /// Whether the book's ConfigMap is there, as it changes; what is in it is not looked at.
+    pub fn book_object(&self) -> impl Stream<Item = Change<()>> + Send + use<> {
+        let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
+        changes("configmap torch-book", self.api::<PartialObjectMeta<ConfigMap>>(), config, |_| Some(()))
     }
 }
 

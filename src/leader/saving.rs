@@ -33,7 +33,9 @@ pub(super) fn noted(book: &Book) -> HashSet<String> {
 impl Leader {
     /// Saves the book if it changed and it is time to; says when it will be.
     pub(super) fn save_if_due(&mut self) -> Option<Instant> {
-        if *self.book == self.saved || self.save.busy {
+        let deleted =
+            self.stored.is_current() && self.stored.all().is_empty() && self.saved != Book::default();
+        if (*self.book == self.saved && !deleted) || self.save.busy {
             self.save.since = None;
             return None;
         }
