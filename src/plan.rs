@@ -164,6 +164,8 @@ pub fn tidy(book: &mut Book, world: World<'_>) -> bool {
     book.nodes.retain(|pod, known| is_kept(pod, known, world));
     for (pod, known) in &mut book.nodes {
         readdress(pod, known, world);
+        // What a clock that was ahead has written must not be waited for.
+        known.learned = known.learned.min(world.now);
     }
     enter_fixed(book, world);
     restart::tidy(book, world);

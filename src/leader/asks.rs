@@ -9,6 +9,9 @@ use super::{Ask, Leader, TooMany};
 /// How many probes that requests asked for may be under way at once.
 const MOST_ASKED: usize = 32;
 
+/// Who asks is about to start: its probes come at the pace of so many failures at the most, some seconds.
+const SOON: u32 = 3;
+
 /// Who waits for the probes of some pods.
 pub(super) struct Waiter {
     pub(super) pods: HashSet<String>,
@@ -27,7 +30,9 @@ impl Leader {
             let Some((_, subject)) = self.subject(&name).filter(|(_, s)| !s.container.is_empty()) else {
                 continue;
             };
-            if !self.memory.trace(&subject.uid).probe.busy {
+            let probe = &mut self.memory.trace_mut(&subject.uid).probe;
+            probe.failures = probe.failures.min(SOON);
+            if !probe.busy {
                 self.probe(&name, false);
             }
             waiter.pods.insert(name);

@@ -179,7 +179,7 @@ fn is_complete_or_settled(
 
 /// A time that cannot be reckoned, being too far away, never comes.
 fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
-    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 fn may(node: &Node<'_>, reason: Reason) -> Result<(), Option<Wait>> {
@@ -273,7 +273,7 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
         return pod.deleting;
     }
     // creationTimestamp is cut to whole seconds.
-    let since = restart.at - SignedDuration::from_secs(1);
+    let since = after(restart.at, SignedDuration::from_secs(-1));
     let mut successors = world
         .pods
         .values()
@@ -293,6 +293,9 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
 pub(super) fn tidy(book: &mut Book, world: World<'_>) {
     book.restarts
         .retain(|_, r| world.config.settings(Who { pod: &r.pod, workload: r.workload.as_deref() }).is_some());
+    for restart in book.restarts.values_mut() {
+        restart.at = restart.at.min(world.now);
+    }
     for pod in world.pods.values() {
         let Some(node) = Node::of(pod, world) else {
             continue;

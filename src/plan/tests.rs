@@ -542,6 +542,28 @@ fn a_restart_that_brings_an_old_value_backs_off_as_well() {
 }
 
 #[test]
+fn no_time_in_the_book_stops_the_work() {
+    for at in [Timestamp::MIN, Timestamp::MAX] {
+        let mut sim = Sim::pair();
+        sim.start("a", None);
+        sim.start("b", None);
+        sim.lacking();
+        for restart in sim.book.restarts.values_mut() {
+            *restart = Restart { at, uid: "gone".into(), ..restart.clone() };
+        }
+        for known in sim.book.nodes.values_mut() {
+            known.learned = at;
+        }
+        let mut evicted = Vec::new();
+        for _ in 0..40 {
+            sim.pass(8);
+            evicted = sim.lacking();
+        }
+        assert!(!evicted.is_empty(), "{at}");
+    }
+}
+
+#[test]
 fn an_intention_is_withdrawn_when_the_node_helped_itself() {
     let mut sim = Sim::pair();
     sim.start("a", None);

@@ -128,9 +128,8 @@ fn refused(torch: &Torch) {
     for path in ["/config", "/list"] {
         denied(&torch.post(path, "{}"), 405);
     }
-    // One byte too many.
     for path in ["/gen", "/genAll"] {
-        let large = "head -c 1048577 /dev/zero | tr '\\0' ' ' >/tmp/large";
+        let large = "head -c 3000000 /dev/zero | tr '\\0' ' ' >/tmp/large";
         let answer = torch.shell().run(large).and_then(|_| torch.curl(path, "--data-binary @/tmp/large"));
         denied(&answer.unwrap(), 413);
     }
