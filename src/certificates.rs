@@ -1,11 +1,11 @@
 //! Keeps Torch's own certificates: made or loaded, stored for the next start, renewed in time, and known
 //! to those who must trust them.
 
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
@@ -81,31 +81,27 @@ impl Keeper {
         self.standing.subscribe()
     }
 
-    /// Keeps them, until it is dropped: the CA published and registered, the certificate renewed.
+    /// Keeps them, until it is dropped: the CA published and registered, the certificate renewed. One of
+    /// these failing holds up none of the others.
     pub async fn run(mut self) {
-        let mut registrations = pinned(self.cluster.registration(&self.registration));
-        let mut published = pinned(self.cluster.published_ca());
+        let mut registrations = pin!(self.cluster.registration(&self.registration));
+        let mut publications = pin!(self.cluster.published_ca());
+        let (mut registered, mut published) = (Listing::default(), Listing::default());
         let mut clock = tokio::time::interval(LOOK);
-        let (mut registered, mut public) = (Listing::default(), Listing::default());
+        let mut failing = Vec::new();
         loop {
-            let done = tokio::select! {
-                _ = clock.tick() => self.renew().await,
-                Some(change) = registrations.next() => {
-                    registered.apply(change, |_| "");
-                    self.register(&registered).await
-                }
-                Some(change) = published.next() => {
-                    public.apply(change, |_| "");
-                    self.publish(&public).await
-                }
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "cannot keep the certificates; trying again");
-                tokio::time::sleep(AGAIN).await;
-                registrations = pinned(self.cluster.registration(&self.registration));
-                published = pinned(self.cluster.published_ca());
-                clock.reset_immediately();
+            tokio::select! {
+                _ = clock.tick() => {}
+                Some(change) = registrations.next() => registered.apply(change, |_| ""),
+                Some(change) = publications.next() => published.apply(change, |_| ""),
+                () = tokio::time::sleep(AGAIN), if !failing.is_empty() => {}
             }
+            let done = [self.renew().await, self.publish(&published).await, self.register(&registered).await];
+            let failures: Vec<String> = done.into_iter().filter_map(|d| Some(d.err()?.to_string())).collect();
+            for error in failures.iter().filter(|error| !failing.contains(*error)) {
+                tracing::warn!(error, "cannot keep the certificates as they should be; trying again");
+            }
+            failing = failures;
         }
     }
 
@@ -117,12 +113,11 @@ impl Keeper {
         let (own, key) = ensure(&self.cluster, &self.names).await?;
         self.own = own;
         self.serving.swap(key);
-        self.cluster.publish_ca(&self.own.ca().to_owned()).await?;
         tracing::info!("serving with a new certificate");
         Ok(())
     }
 
-    /// Publishes the CA again where somebody took it away.
+    /// Publishes the CA where it is not.
     async fn publish(&self, public: &Listing<Option<Ca>>) -> Result<(), Error> {
         let there = public.all().values().flatten().any(|ca| ca == self.own.ca());
         if there || !public.is_current() {
@@ -150,16 +145,12 @@ impl Keeper {
                 None => Standing::Not(format!("{} names no Service or URL", self.registration)),
             },
         };
-        if let Standing::Not(why) = &standing {
+        let before = self.standing.send_replace(standing.clone());
+        if let (Standing::Not(why), true) = (&standing, standing != before) {
             tracing::info!(why, "the webhook is not called");
         }
-        self.standing.send_replace(standing);
         Ok(())
     }
-}
-
-fn pinned<T>(stream: impl Stream<Item = T> + Send + 'static) -> Pin<Box<dyn Stream<Item = T> + Send>> {
-    Box::pin(stream)
 }
 
 /// Loads the certificates; makes what is missing or due, and stores it, unless somebody else has.

@@ -49,7 +49,7 @@ pub enum Error {
     #[error("cannot tell how to reach the API server: {0}")]
     Infer(Box<kube::config::InferConfigError>),
     /// It was refused, or the connection failed.
-    #[error("cannot {act}: {why}")]
+    #[error("cannot {act}: {}", in_words(.why))]
     Api {
         /// What was to be done, and on what.
         act: String,
@@ -74,6 +74,14 @@ impl Error {
             },
             _ => None,
         }
+    }
+}
+
+/// What the API server says, where it is it that refuses; kube shows the whole status beside that.
+fn in_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

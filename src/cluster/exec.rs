@@ -13,7 +13,7 @@ use kube::api::AttachParams;
 use kube::core::Request;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::Cluster;
+use super::{Cluster, in_words};
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -37,7 +37,7 @@ pub struct Output {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// The API server or the kubelet did not take it.
-    #[error("cannot create pods/exec in {pod}: {why}")]
+    #[error("cannot create pods/exec in {pod}: {}", in_words(.why))]
     Connect {
         /// The pod.
         pod: String,

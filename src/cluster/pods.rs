@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::LogParams;
 use serde_json::json;
 
-use super::{Cluster, Error, call};
+use super::{Cluster, Error, call, in_words};
 use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS};
 
 /// What came of an eviction.
@@ -41,10 +41,10 @@ impl Cluster {
             .expect("a path of names makes a request");
         match call(act, self.client.request::<Status>(request)).await {
             Ok(_) => Ok(Evicted::Done),
-            Err(error) => match error.status() {
-                Some(404 | 409) => Ok(Evicted::Gone),
-                Some(429) => Ok(Evicted::Refused(message(&error))),
-                _ => Err(error),
+            Err(error) => match (error.status(), error) {
+                (Some(404 | 409), _) => Ok(Evicted::Gone),
+                (Some(429), Error::Api { why, .. }) => Ok(Evicted::Refused(in_words(&why))),
+                (_, error) => Err(error),
             },
         }
     }
@@ -57,16 +57,6 @@ impl Cluster {
         let params =
             LogParams { container: Some(container.into()), limit_bytes: Some(limit), ..LogParams::default() };
         call(|| format!("get pods/log of {pod}"), self.api::<core::Pod>().logs(pod, &params)).await
-    }
-}
-
-fn message(error: &Error) -> String {
-    match error {
-        Error::Api { why, .. } => match &**why {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        },
-        other => other.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
 
-use super::{Cluster, pods};
+use super::{Cluster, in_words, pods};
 use crate::peers;
 
 /// A change of what is watched. A listing comes as `Begin`, any number of `Put`, `Complete`, and
@@ -53,20 +53,32 @@ where
     events.filter_map(move |event| {
         let change = match event {
             Ok(event) => {
-                if std::mem::take(&mut failing) {
+                // A new listing begins with every try, failed ones included.
+                let proves_well = !matches!(event, watcher::Event::Init);
+                if proves_well && std::mem::take(&mut failing) {
                     tracing::info!(what, "watching again");
                 }
                 change(event, &read)
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(what, %error, "cannot watch; trying again");
+                    tracing::warn!(what, error = watch_failure(&error), "cannot watch; trying again");
                 }
                 None
             }
         };
         future::ready(change)
     })
+}
+
+/// The API server's own words, where it is it that refuses.
+fn watch_failure(error: &watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => in_words(error),
+        WatchError(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn change<K, T>(event: watcher::Event<K>, read: impl Fn(K) -> Option<T>) -> Option<Change<T>> {

@@ -64,6 +64,7 @@ impl Leader {
         match saved {
             Ok(saved) => {
                 self.save.attempt.succeed(None);
+                self.memory.unsaved = None;
                 if saved != sent {
                     let mut book = Book::clone(&self.book);
                     book.absorb(saved.clone());
@@ -74,6 +75,7 @@ impl Leader {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot save the address book; trying again");
+                self.memory.unsaved = Some(error.to_string());
                 self.save.attempt.fail(error.to_string(), Timestamp::now(), PACE, fastrand::f64());
             }
         }

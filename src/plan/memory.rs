@@ -10,6 +10,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     traces: HashMap<String, Trace>,
+    /// Why the book cannot be saved, if it cannot.
+    pub unsaved: Option<String>,
     nothing: Trace,
 }
 

@@ -100,7 +100,12 @@ fn turn(
     } else if world.noted.contains(&node.pod.uid) && agenda.is_due(&node.trace.evict, &node.pod.uid) {
         agenda.acts.push(Act::Evict { pod, reason });
     }
-    Some(Wait::Restart)
+    Some(match &world.memory.unsaved {
+        Some(why) if !world.noted.contains(&node.pod.uid) => {
+            Wait::Obstacle { why: format!("its note cannot be saved: {why}") }
+        }
+        _ => Wait::Restart,
+    })
 }
 
 /// Whether a node is to be restarted as soon as its turn comes, or what it waits for before, if for
