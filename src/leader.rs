@@ -190,6 +190,7 @@ impl Leader {
             return far;
         }
         self.memory.retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
+        self.memory.not_evicted.retain(|uid| self.book.restarts.values().any(|r| r.uid == *uid));
         self.tidy();
         let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
         let plan = plan::plan(self.world(&services, Timestamp::now()));

@@ -323,6 +323,9 @@ pub struct Restart {
     pub uid: String,
     /// When it was decided.
     pub at: Timestamp,
+    /// Whether it is for a variable that is there but no longer right.
+    #[serde(default)]
+    pub refresh: bool,
     /// How many restarts in a row have not brought the variable, this one included.
     pub attempts: u32,
     /// How many restarts Torch has made of this node in all, this one included.

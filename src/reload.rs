@@ -22,6 +22,8 @@ const PART: &str = "configuration";
 pub struct Reload {
     path: PathBuf,
     seen: String,
+    /// What is wrong with it, if it was refused.
+    refused: String,
     config: watch::Sender<Arc<Config>>,
 }
 
@@ -55,7 +57,12 @@ impl Reload {
         let text = read(path).await?;
         let parsed = config::parse(&text);
         let config = parsed.map_err(|problems| Error::Refused { path: path.to_owned(), problems })?;
-        Ok(Self { path: path.to_owned(), seen: text, config: watch::channel(Arc::new(config)).0 })
+        Ok(Self {
+            path: path.to_owned(),
+            seen: text,
+            refused: String::new(),
+            config: watch::channel(Arc::new(config)).0,
+        })
     }
 
     /// The configuration in force, as it changes.
@@ -73,7 +80,8 @@ impl Reload {
             match read(&self.path).await {
                 Ok(text) => {
                     readable = true;
-                    self.take(text, &metrics, &health);
+                    self.take(text, &metrics);
+                    health.well(PART, self.refused.as_str());
                 }
                 Err(error) if std::mem::replace(&mut readable, false) => {
                     tracing::error!(%error, "the configuration in force stays");
@@ -84,7 +92,7 @@ impl Reload {
         }
     }
 
-    fn take(&mut self, text: String, metrics: &Metrics, health: &Health) {
+    fn take(&mut self, text: String, metrics: &Metrics) {
         if text == self.seen {
             return;
         }
@@ -94,12 +102,12 @@ impl Reload {
         match parsed {
             Ok(config) => {
                 tracing::info!(groups = config.groups.len(), "took up the changed configuration");
-                health.well(PART, "");
+                self.refused.clear();
                 self.config.send_replace(Arc::new(config));
             }
             Err(problems) => {
                 tracing::error!(path = %self.path.display(), %problems, "the changed configuration is refused, the old one stays in force");
-                health.well(PART, format!("the file is refused, the old one stays in force: {problems}"));
+                self.refused = format!("the file is refused, the old one stays in force: {problems}");
             }
         }
     }

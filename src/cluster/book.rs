@@ -150,6 +150,7 @@ mod tests {
             workload: None,
             uid: format!("u{learned}"),
             at,
+            refresh: false,
             attempts: 1,
             total: 2,
         };

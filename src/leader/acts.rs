@@ -29,7 +29,7 @@ impl Leader {
             return;
         };
         let mut book = Book::clone(&self.book);
-        let restart = Restart::of(pod, &book, Timestamp::now());
+        let restart = Restart::of(pod, reason, &book, Timestamp::now());
         tracing::info!(
             pod = name,
             uid = pod.uid,

@@ -47,16 +47,24 @@ pub async fn deliver(
         Ok(Output { code: 0, .. }) => Ok(Delivery::Written),
         Ok(Output { code: UP_TO_DATE, .. }) => Ok(Delivery::UpToDate),
         Ok(Output { code: ABSENT, .. }) => Ok(Delivery::Absent),
-        Ok(Output { code: NOT_WRITABLE, stderr, .. }) => Ok(Delivery::NotWritable(format!(
-            "{path} is not writable for the container's user ({}): set the pod's fsGroup, or another trustedPeersPath",
-            stderr.trim()
-        ))),
+        Ok(Output { code: NOT_WRITABLE, stderr, .. }) => {
+            Ok(Delivery::NotWritable(advice(path, stderr.trim())))
+        }
         Ok(Output { code, stderr, .. }) => {
             Ok(Delivery::NotWritable(format!("sh exited with {code}: {}", stderr.trim())))
         }
         Err(ExecError::NotRun { .. }) => Ok(Delivery::NoShell),
         Err(error) => Err(error),
     }
+}
+
+fn advice(path: &str, complaint: &str) -> String {
+    let advice = if complaint.to_lowercase().contains("read-only") {
+        "mount a volume there, or set another trustedPeersPath"
+    } else {
+        "set the pod's fsGroup, or another trustedPeersPath"
+    };
+    format!("{path} is not writable for the container ({complaint}): {advice}")
 }
 
 /// Looks whether a process in a node's container has the variable.

@@ -136,27 +136,23 @@ impl Leader {
     }
 
     fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {
-        let metrics = &self.tools.metrics;
+        self.tools.metrics.eviction(done.label());
+        let was_not_carried_out = matches!(done, Restarted::Refused(_) | Restarted::HeldBack(_));
+        if was_not_carried_out {
+            self.memory.not_evicted.insert(of.uid.clone());
+        } else {
+            self.memory.not_evicted.remove(&of.uid);
+        }
         let trace = self.memory.trace_mut(&of.uid);
         match done {
             Restarted::Done => {
-                metrics.eviction("done");
-                metrics.restart(reason.label());
+                self.tools.metrics.restart(reason.label());
                 tracing::info!(pod = of.pod, uid = of.uid, reason = reason.label(), "restarted");
                 trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
             }
-            Restarted::Gone => {
-                metrics.eviction("gone");
-                trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
-            }
-            Restarted::Refused(why) => {
-                metrics.eviction("refused");
-                hold_back(trace, of, why, true);
-            }
-            Restarted::HeldBack(why) => {
-                metrics.eviction("held_back");
-                hold_back(trace, of, why, false);
-            }
+            Restarted::Gone => trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first)),
+            Restarted::Refused(why) => hold_back(trace, of, why, true),
+            Restarted::HeldBack(why) | Restarted::Unclear(why) => hold_back(trace, of, why, false),
         }
     }
 }

@@ -28,8 +28,23 @@ pub enum Restarted {
     Gone,
     /// A budget forbids it for now.
     Refused(String),
-    /// It would be in vain, or could not be asked for.
+    /// It would be in vain, or may not be asked for.
     HeldBack(String),
+    /// Nobody can tell whether it was taken: there was no answer.
+    Unclear(String),
+}
+
+impl Restarted {
+    /// Its value of the metric label `outcome`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Gone => "gone",
+            Self::Refused(_) => "refused",
+            Self::HeldBack(_) => "held_back",
+            Self::Unclear(_) => "unclear",
+        }
+    }
 }
 
 /// Restarts nodes.
@@ -54,7 +69,8 @@ impl Restarter {
             Ok(Evicted::Done) => Restarted::Done,
             Ok(Evicted::Gone) => Restarted::Gone,
             Ok(Evicted::Refused(why)) => Restarted::Refused(why),
-            Err(error) => Restarted::HeldBack(error.to_string()),
+            Err(error) if error.status().is_some() => Restarted::HeldBack(error.to_string()),
+            Err(error) => Restarted::Unclear(error.to_string()),
         }
     }
 

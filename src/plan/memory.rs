@@ -1,7 +1,7 @@
 //! What the leader has seen and tried since it began. All of it may be lost at any time: it saves work,
 //! and nothing that must not happen twice depends on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -10,6 +10,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     traces: HashMap<String, Trace>,
+    /// UIDs of the pods whose eviction was surely not carried out.
+    pub not_evicted: HashSet<String>,
     /// Why the book cannot be saved, if it cannot.
     pub unsaved: Option<String>,
     nothing: Trace,

@@ -16,6 +16,9 @@ pub const MAX_ATTEMPTS: u32 = 5;
 /// The wait after the first restart that did not bring the variable; doubled after each further one.
 const FIRST_BACKOFF: SignedDuration = SignedDuration::from_mins(1);
 
+/// How long a variable that was made right by a restart must stay so for the restart to have helped.
+const LASTING: SignedDuration = SignedDuration::from_hours(1);
+
 /// How long a successor may take to be ready before the next node's turn comes.
 const READY_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -300,6 +303,10 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
         .retain(|_, r| world.config.settings(Who { pod: &r.pod, workload: r.workload.as_deref() }).is_some());
     for restart in book.restarts.values_mut() {
         restart.at = restart.at.min(world.now);
+        let is_gone = world.pods.values().all(|pod| pod.uid != restart.uid);
+        if is_gone && world.memory.not_evicted.contains(&restart.uid) {
+            withdraw(restart);
+        }
     }
     for pod in world.pods.values() {
         let Some(node) = Node::of(pod, world) else {
@@ -315,10 +322,15 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
             if is_content(&node, world) {
                 withdraw(last);
             }
-        } else if node.variable().is_some() && is_content(&node, world) {
+        } else if node.variable().is_some() && is_content(&node, world) && has_lasted(last, world.now) {
             last.attempts = 0;
         }
     }
+}
+
+/// A variable that is right again may be wrong soon, where every restart changes an address.
+fn has_lasted(last: &Restart, now: Timestamp) -> bool {
+    !last.refresh || now >= after(last.at, LASTING)
 }
 
 /// Whether the node would not be restarted at any time.
@@ -327,7 +339,7 @@ fn is_content(node: &Node<'_>, world: World<'_>) -> bool {
     wanted(node, world, &mut nobody) == Err(None)
 }
 
-/// What was intended but not done: its node has the variable by now.
+/// What was intended but not done: its node has the variable by now, or somebody else deleted the pod.
 fn withdraw(last: &mut Restart) {
     last.uid.clear();
     last.attempts = last.attempts.saturating_sub(1);
@@ -345,7 +357,7 @@ pub(super) fn done(book: &Book, pod: &Pod) -> u32 {
 
 impl Restart {
     /// The note of a restart decided on now.
-    pub fn of(pod: &Pod, book: &Book, now: Timestamp) -> Self {
+    pub fn of(pod: &Pod, reason: Reason, book: &Book, now: Timestamp) -> Self {
         let (attempts, total) =
             book.restarts.get(pod.restart_key()).map_or((0, 0), |r| (r.attempts, r.total));
         Self {
@@ -353,6 +365,7 @@ impl Restart {
             workload: pod.workload.clone(),
             uid: pod.uid.clone(),
             at: now,
+            refresh: matches!(reason, Reason::Partial | Reason::Changed),
             attempts: attempts.saturating_add(1),
             total: total.saturating_add(1),
         }

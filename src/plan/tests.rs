@@ -137,9 +137,9 @@ impl Sim {
                     let delivered = Delivered { container, value: value.clone(), outcome: Delivery::Written };
                     self.memory.trace_mut(&uid).delivered = Some(delivered);
                 }
-                Act::Note { pod, .. } => {
+                Act::Note { pod, reason } => {
                     let pod = &self.pods[pod];
-                    let restart = Restart::of(pod, &self.book, self.now);
+                    let restart = Restart::of(pod, *reason, &self.book, self.now);
                     self.noted.insert(pod.uid.clone());
                     self.book.restarts.insert(pod.restart_key().into(), restart);
                 }
@@ -400,6 +400,18 @@ fn a_budget_holds_one_node_and_not_its_group() {
 }
 
 #[test]
+fn a_pod_that_somebody_else_deleted_is_not_a_restart_of_ours() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("a", None);
+    sim.start("b", Some("/dns/x"));
+    assert_eq!(sim.lacking(), ["a-0"]);
+    sim.memory.not_evicted.insert(uid);
+    sim.start("a", None);
+    assert_eq!(sim.lacking(), ["a-0"], "no backoff");
+    assert_eq!((sim.book.restarts["a-0"].attempts, sim.book.restarts["a-0"].total), (1, 1));
+}
+
+#[test]
 fn what_stands_in_the_way_of_one_restart_keeps_the_order() {
     let mut sim = Sim::pair();
     let uid = sim.start("a", None);
@@ -561,6 +573,35 @@ fn no_time_in_the_book_stops_the_work() {
         }
         assert!(!evicted.is_empty(), "{at}");
     }
+}
+
+/// Two nodes without a claim: whoever is restarted has another key, so the other's variable is wrong.
+#[test]
+fn nodes_that_change_with_every_restart_do_not_restart_each_other_for_ever() {
+    let mut sim =
+        Sim::new("mutualPeers: [{restart: {when: [early, changed]}, peers: [{nodeName: a}, {nodeName: b}]}]");
+    sim.start("a", Some("/dns/old"));
+    sim.start("b", Some("/dns/old"));
+    let mut evictions = 0;
+    for n in 0..2000 {
+        sim.pass(3);
+        for name in sim.lacking() {
+            evictions += 1;
+            sim.recreate(&name, true);
+            let known = sim.book.nodes[&name].clone();
+            let host = format!("{}-{n}", name.trim_end_matches("-0"));
+            let address = Address::of(&host, 2121, &known.address.peer());
+            sim.config = config::parse(&format!(
+                "mutualPeers: [{{restart: {{when: [early, changed]}}, peers: [{{nodeName: a}}, {{nodeName: b}}]}}, {{peers: [{{nodeName: x{n}}}]}}]"
+            ))
+            .unwrap();
+            let container = sim.pods[&name].containers[0].id.clone().unwrap();
+            sim.services.clear();
+            sim.pod(&name).subdomain = Some(host);
+            sim.book.nodes.insert(name, Known { address, container, learned: sim.now, ..known });
+        }
+    }
+    assert!((3..=2 * MAX_ATTEMPTS).contains(&evictions), "{evictions}");
 }
 
 #[test]
