@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use crate::cluster::{self, Ca, Cluster, Listing, Registration, Stored};
+use crate::cluster::{self, Ca, Cluster, Listing, Registration};
 use crate::tls::{self, Own, Serving};
 
 /// How often the clock is looked at: a timer of weeks would miss a suspend.
@@ -167,18 +167,15 @@ async fn ensure(cluster: &Cluster, names: &[String]) -> Result<(Own, Arc<Certifi
             Err(why) => why,
         };
         tracing::info!(why, "making a certificate");
-        let own = match read {
-            Ok(own) => own.renew(names, now).or_else(|_| Own::make(names, now))?,
-            Err(_) => Own::make(names, now)?,
+        let renewed = read.ok().and_then(|own| own.renew(names, now).ok());
+        let own = match renewed.filter(|own| own.check(names, now).is_ok()) {
+            Some(own) => own,
+            None => Own::make(names, now)?,
         };
         let key = own.check(names, now)?;
-        if store(cluster, stored, &own).await? {
+        if cluster.store_certificates(stored, own.entries()).await? {
             return Ok((own, key));
         }
     }
     Err(Error::Contended)
-}
-
-async fn store(cluster: &Cluster, before: Stored, own: &Own) -> Result<bool, Error> {
-    Ok(cluster.store_certificates(before, own.entries()).await?)
 }
