@@ -6,7 +6,7 @@ use crate::bed::{Bed, Namespace, peer_image};
 use crate::kubectl;
 use crate::node::Node;
 use crate::torch::{PAIR, Torch};
-use crate::wait::{A_WHILE, SOON, check};
+use crate::wait::{A_WHILE, SOON, check, eventually};
 
 #[test]
 fn t07_killed_when_all_is_done() {
@@ -24,6 +24,15 @@ fn t07_killed_when_all_is_done() {
         torch.wait_address(node, &bed.address(node));
         assert_eq!(torch.node(node).unwrap()["restarts"], 1);
     }
+
+    // What somebody deletes is put back, with all that was in it.
+    bed.kubectl(&["delete", "configmap", "torch-book", "torch-ca"]);
+    eventually("both ConfigMaps are back", SOON, || {
+        let back = kubectl::get(bed.name(), "configmap/torch-book")?;
+        check(back["data"] == book, || format!("torch-book is {back}"))?;
+        kubectl::get(bed.name(), "configmap/torch-ca")
+    });
+    bed.assert_restarts([("da-bridge-1", 1), ("da-full-1", 1)]);
 }
 
 #[test]
@@ -49,7 +58,7 @@ fn wait_done(bed: &Bed, torch: &Torch) {
         torch.wait_node(node, "/reach/state", |state| state == "reachable");
         let pod = bed.pods.wait_ready(node, SOON);
         let container = pod.text("/status/containerStatuses/0/containerID").to_owned();
-        crate::wait::eventually("the book is saved", SOON, || {
+        eventually("the book is saved", SOON, || {
             let book = torch.book().to_string();
             check(book.contains(&container), || format!("{container} is not in {book}"))
         });
