@@ -191,8 +191,8 @@ impl Leader {
         }
         self.memory.retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
         self.memory.not_evicted.retain(|uid| self.book.restarts.values().any(|r| r.uid == *uid));
-        self.tidy();
-        let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
+        let services = self.service_names();
+        self.tidy(&services);
         let plan = plan::plan(self.world(&services, Timestamp::now()));
         for act in plan.acts {
             self.begin(act);
@@ -219,10 +219,13 @@ impl Leader {
         }
     }
 
-    fn tidy(&mut self) {
-        let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
+    fn service_names(&self) -> BTreeSet<String> {
+        self.services.all().keys().cloned().collect()
+    }
+
+    fn tidy(&mut self, services: &BTreeSet<String>) {
         let mut book = Book::clone(&self.book);
-        if plan::tidy(&mut book, self.world(&services, Timestamp::now())) {
+        if plan::tidy(&mut book, self.world(services, Timestamp::now())) {
             self.book = Arc::new(book);
         }
     }

@@ -15,9 +15,6 @@ pub use libp2p_identity::PeerId;
 /// The name of the variable, and of the file, that holds a node's peers.
 pub const TRUSTED_PEERS: &str = "TRUSTED_PEERS";
 
-/// The prefix of every label and annotation of Torch.
-pub const PREFIX: &str = "torch.celestia.org/";
-
 /// The annotation by which a pod opts out, with the value `"false"`.
 pub const INJECT: &str = "torch.celestia.org/inject";
 

@@ -412,8 +412,8 @@ impl<'a> Node<'a> {
 /// The configured names that no pod answers to.
 fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
     let mut seen = HashSet::new();
-    let peers = world.config.groups.iter().flat_map(|g| g.peers.iter().map(move |p| (g, p)));
-    peers.filter_map(move |(_, peer)| {
+    let peers = world.config.groups.iter().flat_map(|g| &g.peers);
+    peers.filter_map(move |peer| {
         let there = world.pods.values().any(|pod| pod.who().is(&peer.node_name));
         if there || !seen.insert(&peer.node_name) {
             return None;

@@ -1,6 +1,5 @@
 //! Taking in what came of the acts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -59,7 +58,7 @@ impl Leader {
         let Some(settings) = self.config.settings(pod.who()) else {
             return;
         };
-        let services: BTreeSet<String> = self.services.all().keys().cloned().collect();
+        let services = self.service_names();
         let (address, resolves) = match learned {
             Learned::Address(address) => (address, true),
             Learned::Peer(peer) => {

@@ -57,13 +57,9 @@ impl Reason {
 pub(super) fn decide(world: World<'_>, nodes: &[Node<'_>], agenda: &mut Agenda) -> Vec<Option<Wait>> {
     let mut busy = Busy::new(world, agenda);
     let verdicts: Vec<_> = nodes.iter().map(|node| candidate(node, world, agenda)).collect();
-    // An intention comes before everybody's turn: its pod may be gone already, unseen. One that a
-    // budget forbids steps aside, since nothing says that the budget of the next node does.
+    // An intention comes before everybody's turn: its pod may be gone already, unseen.
     for (node, verdict) in nodes.iter().zip(&verdicts) {
-        if verdict.is_ok()
-            && is_intended(world, node.pod)
-            && !(node.trace.budget && is_held_back(node, agenda))
-        {
+        if verdict.is_ok() && is_intended(world, node.pod) && !steps_aside(node, agenda) {
             busy.claim(node);
         }
     }
@@ -90,12 +86,11 @@ fn turn(
     if let Some(after) = busy.other(node) {
         return Some(Wait::Turn { after });
     }
-    let held_back = is_held_back(node, agenda);
-    if !(held_back && node.trace.budget) {
+    if !steps_aside(node, agenda) {
         busy.claim(node);
     }
-    if held_back {
-        return Some(self::held_back(node));
+    if is_held_back(node, agenda) {
+        return Some(held_back(node));
     }
     let pod = node.pod.name.clone();
     if !is_intended(world, node.pod) {
@@ -239,6 +234,11 @@ fn is_intended(world: World<'_>, pod: &Pod) -> bool {
 fn is_held_back(node: &Node<'_>, agenda: &mut Agenda) -> bool {
     let evict = &node.trace.evict;
     !evict.busy && evict.error.is_some() && evict.next.is_some_and(|next| !agenda.is_past(next))
+}
+
+/// Who waits for a budget lets the others go first: nothing says that it forbids their restarts, too.
+fn steps_aside(node: &Node<'_>, agenda: &mut Agenda) -> bool {
+    node.trace.budget && is_held_back(node, agenda)
 }
 
 fn held_back(node: &Node<'_>) -> Wait {
