@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config::Config;
-use crate::peers::{Book, INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
+use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
+use crate::view::Snapshot;
 
 pub use mount::NoMount;
 use mount::{Mount, mount};
@@ -28,10 +28,8 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 pub struct Input<'a> {
     /// The namespace that this Torch serves.
     pub namespace: &'a str,
-    /// The configuration in force.
-    pub config: &'a Config,
-    /// What is known.
-    pub book: &'a Book,
+    /// The configuration in force, and what is known.
+    pub snapshot: &'a Snapshot,
 }
 
 /// Why a pod was admitted unchanged.
@@ -152,7 +150,8 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     }
     let name = pod.metadata.name.as_deref().unwrap_or(&request.name);
     let who = Who { pod: name, workload: workload_of(pod) };
-    let settings = input.config.settings(who).ok_or(Unchanged::NotConfigured)?;
+    let mesh = input.snapshot.mesh(who).ok_or(Unchanged::NotConfigured)?;
+    let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     if pod.metadata.annotation("kubernetes.io/config.mirror").is_some() {
         return Err(Unchanged::MirrorPod);
     }
@@ -163,7 +162,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     if container.env.iter().flatten().any(|v| v.name == TRUSTED_PEERS) {
         return Err(Unchanged::AlreadySet);
     }
-    let value = join(&input.config.trusted_peers(input.book, who));
+    let value = join(&mesh.config.trusted_peers(&mesh.book, who));
     if value.is_empty() {
         return Err(Unchanged::NothingKnown);
     }

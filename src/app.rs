@@ -7,18 +7,21 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::certificates::Keeper;
-use crate::cluster::{BookStore, Cluster};
-use crate::http::{self, Context};
+use crate::cluster::Cluster;
+use crate::election::Election;
+use crate::http::{self, Context, Forward};
 use crate::leader::restart::Restarter;
-use crate::leader::{self, Parts, Snapshot, View};
+use crate::leader::{self, Parts};
+use crate::peers::Book;
 use crate::reload::Reload;
 use crate::server::{self, Transport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
 use crate::tls::service_names;
+use crate::view::{Snapshot, View};
 
 /// What `torch serve` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,6 +38,9 @@ pub struct ServeArgs {
     /// The namespace of the nodes; by default the one that Torch's pod or the kubeconfig is in
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
+    /// The name of this replica's pod, by which it stands for election [default: one made up]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub pod_name: Option<String>,
     /// The name of Torch's Service: the certificate is for it
     #[arg(long, value_name = "NAME", default_value = "torch")]
     pub service: String,
@@ -53,18 +59,26 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let cluster = Cluster::connect(args.namespace).await?;
     let namespace: Arc<str> = cluster.namespace().into();
     let registration = args.webhook_configuration.unwrap_or_else(|| format!("torch-{namespace}"));
-    let keeper = Keeper::begin(cluster.clone(), service_names(&args.service, &namespace), registration)
+    let names = service_names(&args.service, &namespace);
+    let keeper = Keeper::begin(cluster.clone(), names.clone(), registration)
         .await
         .context("no certificate to serve with")?;
     let serving = keeper.serving();
 
     let (asks, asked) = mpsc::channel(64);
-    let snapshot = Snapshot { config: Arc::clone(&config.borrow()), ..Snapshot::default() };
+    let snapshot = Snapshot::begin(Arc::clone(&config.borrow()), &Book::default());
     let view: View = Arc::new(ArcSwap::from_pointee(snapshot));
+    let (leader_ip, leader) = watch::channel(None);
     let context = Context {
         namespace,
         view: Arc::clone(&view),
         asks,
+        forward: Forward {
+            leader,
+            port: args.listen.port(),
+            name: names[0].clone(),
+            standing: keeper.standing(),
+        },
         bodies: Arc::default(),
         metrics: Arc::new(Metrics::default()),
         health: Arc::new(Health::default()),
@@ -79,19 +93,22 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let plain = bind(args.plain_listen).await?;
     tracing::info!(namespace = &*context.namespace, listen = %args.listen, plain = %args.plain_listen, "serving");
 
+    let election = Election::new(cluster.clone(), args.pod_name.unwrap_or_else(a_name));
     let parts = Parts {
-        store: BookStore::new(cluster.clone()),
-        restarter: Restarter::new(cluster.clone(), keeper.standing()),
+        restarter: Restarter::new(cluster.clone(), keeper.standing(), election.leadership()),
+        leadership: election.leadership(),
         cluster,
         config,
         view,
         asks: asked,
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
+        leader_ip,
     };
     let work = async {
         tokio::select! {
-            ended = leader::run(parts) => ended.context("the leader's work has ended"),
+            () = leader::run(parts) => anyhow::bail!("the leader's work has ended"),
+            () = stand(election, &shutdown) => anyhow::bail!("the leader election has ended"),
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
             () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
             ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),
@@ -107,6 +124,17 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     plain.await.context("the server of the plain port has crashed")?;
     tracing::info!("stopped");
     ended
+}
+
+/// Takes part in the leader election until the end begins, and does nothing then.
+async fn stand(election: Election, shutdown: &Shutdown) {
+    election.run(shutdown.draining()).await;
+    std::future::pending().await
+}
+
+/// The name of a replica outside of the cluster.
+fn a_name() -> String {
+    format!("torch-{:08x}", fastrand::u32(..))
 }
 
 async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {

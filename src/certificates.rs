@@ -64,7 +64,7 @@ impl Keeper {
     /// # Errors
     /// Where the Secret cannot be read or written.
     pub async fn begin(cluster: Cluster, names: Vec<String>, registration: String) -> Result<Self, Error> {
-        let (own, key) = ensure(&cluster, &names).await?;
+        let (own, key) = ensure(&cluster, &names, None).await?;
         let none =
             Standing::Not(format!("MutatingWebhookConfiguration {registration} has not been seen yet"));
         let (standing, _) = watch::channel(none);
@@ -110,28 +110,39 @@ impl Keeper {
         if self.own.check(&self.names, Timestamp::now()).is_ok() {
             return Ok(());
         }
-        let (own, key) = ensure(&self.cluster, &self.names).await?;
-        self.own = own;
-        self.serving.swap(key);
-        tracing::info!("serving with a new certificate");
+        self.agree().await
+    }
+
+    /// Takes over what is stored: another replica may have made it anew. What is lost is stored again.
+    async fn agree(&mut self) -> Result<(), Error> {
+        let (own, key) = ensure(&self.cluster, &self.names, Some(&self.own)).await?;
+        if own != self.own {
+            self.own = own;
+            self.serving.swap(key);
+            tracing::info!("serving with a new certificate");
+        }
         Ok(())
     }
 
     /// Publishes the CA where it is not.
-    async fn publish(&self, public: &Listing<Option<Ca>>) -> Result<(), Error> {
+    async fn publish(&mut self, public: &Listing<Option<Ca>>) -> Result<(), Error> {
         let there = public.all().values().flatten().any(|ca| ca == self.own.ca());
         if there || !public.is_current() {
             return Ok(());
         }
+        self.agree().await?;
         Ok(self.cluster.publish_ca(&self.own.ca().to_owned()).await?)
     }
 
     /// Puts the caBundle right where it is not, and says how the webhook stands.
-    async fn register(&self, registered: &Listing<Registration>) -> Result<(), Error> {
+    async fn register(&mut self, registered: &Listing<Registration>) -> Result<(), Error> {
         if !registered.is_current() {
             return Ok(());
         }
         let registration = registered.all().values().next();
+        if registration.is_some_and(|registration| !registration.trusts(&self.own.ca().to_owned())) {
+            self.agree().await?;
+        }
         let ca = self.own.ca().to_owned();
         let standing = match registration {
             None => Standing::Not(format!("there is no MutatingWebhookConfiguration {}", self.registration)),
@@ -153,8 +164,13 @@ impl Keeper {
     }
 }
 
-/// Loads the certificates; makes what is missing or due, and stores it, unless somebody else has.
-async fn ensure(cluster: &Cluster, names: &[String]) -> Result<(Own, Arc<CertifiedKey>), Error> {
+/// Loads the certificates. Where there are none that can be used, stores those that we `have`, or else
+/// makes what is missing or due, unless somebody else has.
+async fn ensure(
+    cluster: &Cluster,
+    names: &[String],
+    have: Option<&Own>,
+) -> Result<(Own, Arc<CertifiedKey>), Error> {
     for _ in 0..5 {
         let stored = cluster.certificates().await?;
         let now = Timestamp::now();
@@ -166,9 +182,10 @@ async fn ensure(cluster: &Cluster, names: &[String]) -> Result<(Own, Arc<Certifi
             Ok((own, key)) => return Ok((own.clone(), key)),
             Err(why) => why,
         };
-        tracing::info!(why, "making a certificate");
-        let renewed = read.ok().and_then(|own| own.renew(names, now).ok());
-        let own = match renewed.filter(|own| own.check(names, now).is_ok()) {
+        tracing::info!(why, "storing a certificate");
+        let have = have.filter(|own| own.check(names, now).is_ok()).cloned();
+        let renewed = || read.ok()?.renew(names, now).ok().filter(|own| own.check(names, now).is_ok());
+        let own = match have.or_else(renewed) {
             Some(own) => own,
             None => Own::make(names, now)?,
         };

@@ -56,6 +56,8 @@ pub fn run() -> ExitCode {
 
 fn serve(serve: ServeArgs, log_format: LogFormat, log: &str) -> anyhow::Result<()> {
     telemetry::init(log_format, log)?;
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

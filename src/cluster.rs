@@ -5,6 +5,7 @@
 
 mod book;
 mod exec;
+mod lease;
 mod listing;
 mod own;
 mod pods;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
-pub use book::BookStore;
+pub use book::{Changes, MOST_SHARDS, Shard, Written};
 pub use exec::{ExecError, Output};
+pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
 pub use own::{Ca, Registration, Stored};
 pub use pods::Evicted;

@@ -4,15 +4,18 @@
 //! in full, whether they were written at the peer, the group or the file.
 
 mod file;
+mod meshes;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::peers::{Address, Book, Pod, Who};
 
 pub use file::{Problem, Problems, parse};
+pub use meshes::Meshes;
 
 /// The largest configuration file taken, in bytes.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
@@ -27,11 +30,15 @@ pub const RPC_PORT: u16 = 26658;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Config {
     /// The groups, in the order of the file.
-    #[serde(rename = "mutualPeers")]
-    pub groups: Vec<Group>,
+    #[serde(rename = "mutualPeers", serialize_with = "groups")]
+    pub groups: Vec<Arc<Group>>,
     /// `nodeName` → where it stands: (group, place in it), in the order of the file.
     #[serde(skip)]
     places: HashMap<String, Vec<(usize, usize)>>,
+}
+
+fn groups<S: Serializer>(groups: &[Arc<Group>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(groups.iter().map(Arc::as_ref))
 }
 
 /// Nodes of which each trusts every other.
@@ -145,7 +152,7 @@ pub struct RestartPolicy {
 }
 
 impl Config {
-    fn new(groups: Vec<Group>) -> Self {
+    fn new(groups: Vec<Arc<Group>>) -> Self {
         let mut places: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (g, group) in groups.iter().enumerate() {
             for (p, peer) in group.peers.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! HTTP: the routes on the TLS port and on the plain one.
 
 mod body;
+mod forward;
 mod rest;
 
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
 use crate::admission::{self, Decision, Input};
-use crate::leader::{Ask, View};
+use crate::leader::Ask;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
+use crate::view::View;
 
 pub use body::Bodies;
+pub use forward::Forward;
 
 /// How long a request may take, its body included; `/gen` waits for probes within it.
 const MOST: Duration = Duration::from_secs(15);
@@ -34,6 +37,8 @@ pub struct Context {
     pub view: View,
     /// Where to ask for what is not.
     pub asks: mpsc::Sender<Ask>,
+    /// The way to the leader, who knows more.
+    pub forward: Forward,
     /// What reads bodies.
     pub bodies: Arc<Bodies>,
     /// The metrics.
@@ -72,7 +77,7 @@ async fn mutate(State(context): State<Context>, body: Body) -> Response {
         Err(missing) => return rest::Failure::from(missing).into_response(),
     };
     let snapshot = context.view.load();
-    let input = Input { namespace: &context.namespace, config: &snapshot.config, book: &snapshot.book };
+    let input = Input { namespace: &context.namespace, snapshot: &snapshot };
     match admission::review(&body, input) {
         Ok(answer) => {
             let injected = matches!(answer.decision, Decision::Injected { .. });

@@ -1,55 +1,49 @@
-//! The leader's work: keeps the world in view, makes the plan again after every change, and carries it
-//! out.
+//! The work that one replica does for all: keeps the world in view, makes the plan again after every
+//! change, and, while it leads, carries it out.
 //!
 //! One task owns everything that changes. Acts run beside it and come back as [`Outcome`]s; readers see
-//! a [`Snapshot`] that is exchanged as a whole.
+//! a [`View`] that is exchanged mesh by mesh. A replica that does not lead keeps the same view, and
+//! learns only what it is asked for.
 
 mod acts;
 mod asks;
 mod delivery;
 pub mod discovery;
+mod ledger;
+mod meshes;
 mod outcomes;
 pub mod restart;
-mod saving;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::cluster::{self, BookStore, Cluster, ExecError, Listing};
+use crate::cluster::{self, Change, Cluster, ExecError, Listing, Written};
 use crate::config::Config;
+use crate::election::Leadership;
 use crate::peers::{Book, Pod};
-use crate::plan::{self, Delivery, Memory, NodeState, Process, Reach, Reason, World};
+use crate::plan::{self, Delivery, Memory, Process, Reach, Reason, World};
 use crate::telemetry::{Health, Metrics};
+use crate::view::{self, Snapshot, View};
 
+use acts::MOST_ACTS;
 use asks::Waiter;
 use discovery::{Discovery, Learned};
+use ledger::{Ledger, Shards};
+use meshes::Meshes;
 use restart::{Restarted, Restarter};
-use saving::{Save, noted};
 
 /// How long changes are gathered before the plan is made again.
 const GATHER: Duration = Duration::from_millis(20);
-
-/// What readers see, all of it of one moment.
-#[derive(Default)]
-pub struct Snapshot {
-    /// The configuration in force.
-    pub config: Arc<Config>,
-    /// The address book.
-    pub book: Arc<Book>,
-    /// How each configured node stands.
-    pub nodes: Vec<NodeState>,
-}
-
-/// The snapshot, for any number of readers.
-pub type View = Arc<ArcSwap<Snapshot>>;
 
 /// A request to learn what is not known of some pods, now.
 pub struct Ask {
@@ -67,10 +61,10 @@ pub struct TooMany;
 pub struct Parts {
     /// The cluster.
     pub cluster: Cluster,
-    /// Where the book is kept.
-    pub store: BookStore,
     /// The configuration, as it changes.
     pub config: watch::Receiver<Arc<Config>>,
+    /// Who leads, as it changes.
+    pub leadership: watch::Receiver<Leadership>,
     /// What evicts.
     pub restarter: Restarter,
     /// What readers see.
@@ -81,6 +75,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Told when the book and the pods are there.
     pub health: Arc<Health>,
+    /// Told which pod leads, where that is another replica's.
+    pub leader_ip: watch::Sender<Option<IpAddr>>,
 }
 
 /// What came of an act.
@@ -90,7 +86,7 @@ enum Outcome {
     Delivered(Subject, String, Result<Delivery, ExecError>),
     Checked(Subject, Reach),
     Evicted(Subject, Reason, Restarted),
-    Saved(Book, Result<Book, cluster::Error>),
+    Saved(usize, Result<Written, cluster::Error>),
 }
 
 /// The very pod and container that an act was for.
@@ -102,43 +98,38 @@ struct Subject {
 }
 
 /// Works until it is dropped.
-///
-/// # Errors
-/// Where the book cannot be loaded.
-pub async fn run(parts: Parts) -> Result<(), cluster::Error> {
-    let book = parts.store.load().await?;
-    parts.health.well("book", format!("{} nodes", book.nodes.len()));
-    let Parts { cluster, store, config, restarter, view, asks, metrics, health } = parts;
-    let noted = noted(&book);
-    let leader = Leader {
-        tools: Arc::new(Tools {
-            discovery: Discovery::new(cluster.clone()),
-            cluster,
-            store,
-            restarter,
-            metrics,
-        }),
+pub async fn run(parts: Parts) {
+    let Parts { cluster, config: configs, leadership, restarter, view, asks, metrics, health, leader_ip } =
+        parts;
+    let config = Arc::clone(&configs.borrow());
+    let mut leader = Leader {
+        tools: Arc::new(Tools { discovery: Discovery::new(cluster.clone()), cluster, restarter, metrics }),
         health,
-        config: Arc::clone(&config.borrow()),
-        saved: book.clone(),
-        book: Arc::new(book),
-        noted,
-        pods: Listing::default(),
+        leadership,
+        leads: false,
+        acts_on_plan: false,
+        has_begun: false,
+        config: Arc::default(),
+        meshes: Meshes::default(),
         services: Listing::default(),
-        stored: Listing::default(),
+        names: BTreeSet::new(),
+        ledger: Ledger::default(),
         memory: Memory::default(),
         acts: JoinSet::new(),
+        dirty: BTreeSet::new(),
+        starved: BTreeSet::new(),
+        wakes: BTreeSet::new(),
+        counts: (0, 0),
         waiters: Vec::new(),
         view,
-        save: Save::default(),
+        leader_ip,
     };
-    leader.run(config, asks).await;
-    Ok(())
+    leader.reconfigure(config);
+    leader.run(configs, asks).await;
 }
 
 struct Tools {
     cluster: Cluster,
-    store: BookStore,
     discovery: Discovery,
     restarter: Restarter,
     metrics: Arc<Metrics>,
@@ -147,95 +138,248 @@ struct Tools {
 struct Leader {
     tools: Arc<Tools>,
     health: Arc<Health>,
+    leadership: watch::Receiver<Leadership>,
+    leads: bool,
+    /// It leads, and has seen everything since it does.
+    acts_on_plan: bool,
+    /// Everything has been seen once.
+    has_begun: bool,
     config: Arc<Config>,
-    book: Arc<Book>,
-    /// The book as it was last saved.
-    saved: Book,
-    noted: HashSet<String>,
-    pods: Listing<Pod>,
+    meshes: Meshes,
     services: Listing<String>,
-    /// The book's object, if it is there.
-    stored: Listing<()>,
+    /// The names of the Services.
+    names: BTreeSet<String>,
+    ledger: Ledger,
     memory: Memory,
     acts: JoinSet<Outcome>,
+    /// The meshes to be planned anew.
+    dirty: BTreeSet<usize>,
+    /// The meshes of which not all acts could begin.
+    starved: BTreeSet<usize>,
+    /// When which mesh has something due.
+    wakes: BTreeSet<(Timestamp, usize)>,
+    /// How many nodes are known, and how many are not.
+    counts: (usize, usize),
     waiters: Vec<Waiter>,
     view: View,
-    save: Save,
+    leader_ip: watch::Sender<Option<IpAddr>>,
+}
+
+/// What is watched. Begun anew, it shows everything as it is then.
+struct Watches {
+    pods: BoxStream<'static, Change<Pod>>,
+    services: BoxStream<'static, Change<String>>,
+    shards: Shards,
 }
 
 impl Leader {
-    async fn run(mut self, mut config: watch::Receiver<Arc<Config>>, mut asks: mpsc::Receiver<Ask>) {
-        let mut pods = std::pin::pin!(self.tools.cluster.pods());
-        let mut services = std::pin::pin!(self.tools.cluster.services());
-        let mut stored = std::pin::pin!(self.tools.cluster.book_object());
+    async fn run(mut self, mut configs: watch::Receiver<Arc<Config>>, mut asks: mpsc::Receiver<Ask>) {
+        let mut watches = self.watch();
         let mut next = Instant::now();
         loop {
+            let end = self.leadership.borrow().until().filter(|_| self.leads).unwrap_or_else(far);
             let due = tokio::select! {
-                Some(change) = pods.next() => { self.pods.apply(change, |p| &p.name); true }
-                Some(change) = services.next() => { self.services.apply(change, |s| s); true }
-                Some(change) = stored.next() => { self.stored.apply(change, |()| ""); true }
+                Some(change) = watches.pods.next() => { self.dirty.extend(self.meshes.apply(change)); true }
+                Some(change) = watches.services.next() => { self.service(change); true }
+                Some((shard, change)) = watches.shards.next() => { self.shard(shard, change); true }
                 Some(done) = self.acts.join_next() => { self.outcome(finished(done)); true }
                 Some(ask) = asks.recv() => { self.ask(ask); true }
-                Ok(()) = config.changed() => { self.config = Arc::clone(&config.borrow_and_update()); true }
-                () = tokio::time::sleep_until(next) => false,
+                Ok(()) = configs.changed() => {
+                    self.reconfigure(Arc::clone(&configs.borrow_and_update()));
+                    watches.shards = self.ledger.begin(&self.tools.cluster, &self.config);
+                    true
+                }
+                Ok(()) = self.leadership.changed() => true,
+                () = tokio::time::sleep_until(next.min(end)) => false,
             };
+            if self.is_made_leader() {
+                watches = self.watch();
+            }
             next = if due { next.min(Instant::now() + GATHER) } else { self.step() };
         }
     }
 
-    /// Plans and begins what is due; says when to plan again.
-    fn step(&mut self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(3600);
-        if !(self.pods.is_complete() && self.services.is_complete()) {
-            return far;
-        }
-        self.memory.retain(|uid| self.pods.all().values().any(|p| p.uid == uid));
-        self.memory.not_evicted.retain(|uid| self.book.restarts.values().any(|r| r.uid == *uid));
-        let services = self.service_names();
-        self.tidy(&services);
-        let plan = plan::plan(self.world(&services, Timestamp::now()));
-        for act in plan.acts {
-            self.begin(act);
-        }
-        self.publish(plan.nodes);
-        self.answer_waiters();
-        self.health.well("pods", "");
-        let saving = self.save_if_due();
-        let wake =
-            plan.wake.map(|at| at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO));
-        let wake = wake.map_or(far, |wait| Instant::now() + wait + Duration::from_millis(1));
-        [Some(wake), saving].into_iter().flatten().min().unwrap_or(far).min(far)
-    }
-
-    fn world<'a>(&'a self, services: &'a BTreeSet<String>, now: Timestamp) -> World<'a> {
-        World {
-            config: &self.config,
-            book: &self.book,
-            noted: &self.noted,
-            pods: self.pods.all(),
-            services,
-            memory: &self.memory,
-            now,
+    fn watch(&mut self) -> Watches {
+        let cluster = &self.tools.cluster;
+        Watches {
+            pods: cluster.pods().boxed(),
+            services: cluster.services().boxed(),
+            shards: self.ledger.begin(cluster, &self.config),
         }
     }
 
-    fn service_names(&self) -> BTreeSet<String> {
-        self.services.all().keys().cloned().collect()
-    }
-
-    fn tidy(&mut self, services: &BTreeSet<String>) {
-        let mut book = Book::clone(&self.book);
-        if plan::tidy(&mut book, self.world(services, Timestamp::now())) {
-            self.book = Arc::new(book);
+    /// Follows the leadership. Who is made leader begins with what the book says and a fresh look at the
+    /// cluster: what it saw before may be old.
+    fn is_made_leader(&mut self) -> bool {
+        let leads = self.leadership.borrow_and_update().is_ours();
+        let before = mem::replace(&mut self.leads, leads);
+        self.tools.metrics.leader(leads);
+        if leads && !before {
+            self.memory = Memory::default();
+            self.meshes.look_anew();
+            self.services = Listing::default();
         }
+        if before && !leads {
+            self.meshes.all.iter_mut().for_each(meshes::Mesh::forget_intentions);
+        }
+        if leads != before {
+            self.all_are_dirty();
+        }
+        leads && !before
     }
 
-    fn publish(&self, nodes: Vec<NodeState>) {
-        let known = nodes.iter().filter(|n| n.address.is_some()).count();
-        self.tools.metrics.nodes(known, nodes.len() - known);
-        let snapshot = Snapshot { config: Arc::clone(&self.config), book: Arc::clone(&self.book), nodes };
+    fn reconfigure(&mut self, config: Arc<Config>) {
+        self.meshes.split_anew(&config);
+        self.config = config;
+        self.wakes.clear();
+        self.starved.clear();
+        self.counts = (0, 0);
+        self.all_are_dirty();
+        let meshes = self.meshes.all.iter().map(|mesh| view::Mesh {
+            config: Arc::clone(&mesh.config),
+            book: Arc::clone(&mesh.book),
+            nodes: Vec::new(),
+        });
+        let snapshot = Snapshot::new(Arc::clone(&self.config), self.meshes.split.clone(), meshes);
         self.view.store(Arc::new(snapshot));
     }
+
+    fn service(&mut self, change: Change<String>) {
+        let is_single = self.services.is_current();
+        match &change {
+            Change::Put(name) if is_single && self.names.insert(name.clone()) => {
+                self.dirty.extend(self.meshes.using(name));
+            }
+            Change::Gone(name) if self.names.remove(name) => self.dirty.extend(self.meshes.using(name)),
+            _ => {}
+        }
+        let is_complete = change == Change::Complete;
+        self.services.apply(change, |name| name);
+        if is_complete {
+            self.names = self.services.all().keys().cloned().collect();
+            self.all_are_dirty();
+        }
+    }
+
+    fn shard(&mut self, shard: usize, change: Change<cluster::Shard>) {
+        let concerned = self.ledger.apply(shard, change, &mut self.meshes, self.leads);
+        self.dirty.extend(concerned);
+    }
+
+    fn all_are_dirty(&mut self) {
+        self.dirty = (0..self.meshes.all.len()).collect();
+    }
+
+    /// Plans and begins what is due; says when to plan again.
+    fn step(&mut self) -> Instant {
+        let sees_all = self.meshes.are_current() && self.services.is_current() && self.ledger.is_current();
+        self.has_begun |= sees_all;
+        if !self.has_begun {
+            return far();
+        }
+        if mem::replace(&mut self.acts_on_plan, self.leads && sees_all) != self.acts_on_plan {
+            self.all_are_dirty();
+        }
+        for uid in self.meshes.gone.drain(..) {
+            self.memory.forget(&uid);
+        }
+        self.plan_what_is_due();
+        self.answer_waiters();
+        self.say_who_leads();
+        self.health.well("book", "");
+        self.health.well("pods", "");
+        let saving = self.save_if_due();
+        let wake = self.wakes.first().map(|(at, _)| {
+            let wait = at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO);
+            Instant::now() + wait + Duration::from_millis(1)
+        });
+        [wake, saving].into_iter().flatten().fold(far(), Instant::min)
+    }
+
+    fn say_who_leads(&self) {
+        let holder = self.leadership.borrow().holder.clone().filter(|_| !self.leads);
+        let ip = holder.and_then(|holder| self.meshes.other(&holder)?.ip);
+        self.leader_ip.send_if_modified(|before| mem::replace(before, ip) != ip);
+    }
+
+    fn plan_what_is_due(&mut self) {
+        let now = Timestamp::now();
+        while let Some(&(at, mesh)) = self.wakes.first().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, mesh));
+            self.dirty.insert(mesh);
+        }
+        for mesh in mem::take(&mut self.dirty) {
+            self.plan(mesh);
+        }
+        while self.acts.len() < MOST_ACTS
+            && let Some(mesh) = self.starved.pop_first()
+        {
+            self.plan(mesh);
+        }
+    }
+
+    /// Plans one mesh and begins what is due in it.
+    fn plan(&mut self, index: usize) {
+        let now = Timestamp::now();
+        if self.acts_on_plan {
+            self.tidy(index, now);
+        }
+        let mesh = &self.meshes.all[index];
+        let noted = mesh.noted();
+        let plan = plan::plan(self.world(index, &mesh.book, &noted, now));
+        if self.acts_on_plan {
+            let begun: Vec<bool> = plan.acts.into_iter().map(|act| self.begin(act)).collect();
+            if begun.contains(&false) {
+                self.starved.insert(index);
+            }
+        }
+        self.publish(index, plan.nodes);
+        let mesh = &mut self.meshes.all[index];
+        let before = mem::replace(&mut mesh.wake, plan.wake);
+        before.map(|at| self.wakes.remove(&(at, index)));
+        plan.wake.map(|at| self.wakes.insert((at, index)));
+        self.ledger.mark(index, mesh.is_unsaved());
+    }
+
+    fn tidy(&mut self, index: usize, now: Timestamp) {
+        let mesh = &self.meshes.all[index];
+        let mut book = Book::clone(&mesh.book);
+        if plan::tidy(&mut book, self.world(index, &mesh.book, &mesh.noted(), now)) {
+            for (key, last) in &mesh.book.restarts {
+                if book.restarts.get(key).is_none_or(|restart| restart.uid != last.uid) {
+                    self.memory.not_evicted.remove(&last.uid);
+                }
+            }
+            self.meshes.all[index].keep(book);
+        }
+    }
+
+    fn world<'a>(
+        &'a self,
+        index: usize,
+        book: &'a Book,
+        noted: &'a std::collections::HashSet<String>,
+        now: Timestamp,
+    ) -> World<'a> {
+        let mesh = &self.meshes.all[index];
+        let (services, memory) = (&self.names, &self.memory);
+        World { config: &mesh.config, book, noted, pods: &mesh.pods, services, memory, now }
+    }
+
+    fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>) {
+        let mesh = &mut self.meshes.all[index];
+        let known = nodes.iter().filter(|n| n.address.is_some()).count();
+        let before = mem::replace(&mut mesh.counts, (known, nodes.len() - known));
+        self.counts = (self.counts.0 + mesh.counts.0 - before.0, self.counts.1 + mesh.counts.1 - before.1);
+        self.tools.metrics.nodes(self.counts.0, self.counts.1);
+        let (config, book) = (Arc::clone(&mesh.config), Arc::clone(&mesh.book));
+        self.view.load().put(index, view::Mesh { config, book, nodes });
+    }
+}
+
+/// A time at which nothing is due.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
 }
 
 /// An act that panicked would be under way for ever: a new start is better.

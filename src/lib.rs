@@ -14,9 +14,11 @@
 //! | 4 | [`server`] | accept loop, TLS, time limits, drain |
 //! | 3 | [`leader`] | discovery, delivery, restart: carries out the plan |
 //! | 3 | [`certificates`] | keeps the certificates stored, published, registered, renewed |
+//! | 3 | [`election`] | which replica leads |
 //! | 3 | [`reload`] | takes up changes of the configuration file |
 //! | 2 | [`admission`] | pure: (review, configuration, book) → patch |
 //! | 2 | [`plan`] | pure: (configuration, book, pods, now) → what to do next, and why each node waits |
+//! | 2 | [`view`] | what readers see, exchanged mesh by mesh |
 //! | 1 | [`cluster`] | the only Kubernetes calls |
 //! | 1 | [`tls`] | certificates: make, read, swap |
 //! | 1 | [`telemetry`], [`shutdown`] | logs, metrics, health; signals |
@@ -28,6 +30,7 @@ pub mod certificates;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod election;
 pub mod http;
 pub mod leader;
 pub mod peers;
@@ -37,3 +40,4 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod view;

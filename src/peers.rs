@@ -329,6 +329,13 @@ pub struct Restart {
     pub total: u32,
 }
 
+impl Restart {
+    /// Who it is about, to the configuration.
+    pub fn who(&self) -> Who<'_> {
+        Who { pod: &self.pod, workload: self.workload.as_deref() }
+    }
+}
+
 /// The address book: all that Torch must not forget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {

@@ -68,6 +68,7 @@ pub struct Metrics {
     restarts: Family<Reason, Counter>,
     reloads: Family<Outcome, Counter>,
     nodes: Family<Outcome, Gauge>,
+    leader: Gauge,
 }
 
 impl Default for Metrics {
@@ -75,7 +76,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("torch");
         macro_rules! register {
             ($($name:literal, $help:literal => $metric:ident),* $(,)?) => {
-                $(let $metric = Family::default(); registry.register($name, $help, Family::clone(&$metric));)*
+                $(let $metric = Default::default(); registry.register($name, $help, Clone::clone(&$metric));)*
                 Self { $($metric,)* registry }
             };
         }
@@ -87,6 +88,7 @@ impl Default for Metrics {
             "restarts", "Nodes restarted, by why" => restarts,
             "config_reloads", "Changes of the configuration file, by whether they were taken" => reloads,
             "nodes", "Configured nodes, by whether their address is known" => nodes,
+            "leader", "Whether this replica leads" => leader,
         }
     }
 }
@@ -128,6 +130,11 @@ impl Metrics {
         for (outcome, n) in [("known", known), ("unknown", unknown)] {
             self.nodes.get_or_create(&Outcome { outcome }).set(i64::try_from(n).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Whether this replica leads.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// The metrics in the text form of OpenMetrics.

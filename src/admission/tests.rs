@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config;
-use crate::peers::{Address, Known};
+use crate::peers::{Address, Book, Known};
 
 const PEER: &str = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
 
@@ -49,7 +49,7 @@ fn request(pod: &Value) -> Value {
 
 fn ask(review_: &Value, known: &[&str]) -> Answer {
     let config = config::parse(CONFIG).unwrap();
-    let input = Input { namespace: "da", config: &config, book: &book(known) };
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(known)) };
     review(review_.to_string().as_bytes(), input).unwrap()
 }
 
@@ -123,8 +123,8 @@ fn what_is_not_ours_to_change_is_admitted_unchanged() {
 
 #[test]
 fn what_is_not_a_review_is_an_error() {
-    let config = Config::default();
-    let input = Input { namespace: "da", config: &config, book: &Book::default() };
+    let config = config::Config::default();
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &Book::default()) };
     for body in ["", "[]", "{}", "{\"request\":{}}", "\u{0}"] {
         assert!(review(body.as_bytes(), input).is_err(), "{body:?}");
     }
@@ -218,7 +218,7 @@ fn the_configured_volume_is_taken() {
 #[test]
 fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
     let config = config::parse(&format!("{CONFIG}  - peers: [{{nodeName: claimed, volume: {{claimName: shared, subPath: x}}}}, {{nodeName: single, trustedPeersPath: /peers}}]\n")).unwrap();
-    let input = Input { namespace: "da", config: &config, book: &book(&["single"]) };
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["single"])) };
     let before = pod("claimed");
     let answer = review(request(&before).to_string().as_bytes(), input).unwrap();
     let Decision::Injected { patch, no_mount: None } = answer.decision else {
@@ -303,7 +303,7 @@ proptest! {
     fn any_bytes_are_survived(object in json_value(), cut in 0usize..400) {
         let review_ = request(&object).to_string();
         let config = config::parse(CONFIG).unwrap();
-        let input = Input { namespace: "da", config: &config, book: &book(&["da-bridge-1"]) };
+        let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["da-bridge-1"])) };
         let cut = review_.floor_char_boundary(cut.min(review_.len()));
         let _ = review(&review_.as_bytes()[..cut], input);
         let body: Value = serde_json::from_slice(&review(review_.as_bytes(), input).unwrap().body).unwrap();

@@ -1,135 +1,151 @@
-//! The address book in its ConfigMap, one entry for each node and each restart, so that a person can
-//! read it too.
+//! The address book in ConfigMaps, one entry for each node and each restart, so that a person can read
+//! it too.
+//!
+//! A ConfigMap holds at most 1 MiB, so a large book is spread over several shards. A shard is written
+//! by patches of the entries that changed, on the condition that nobody has written it since it was
+//! last seen.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use kube::api::{ObjectMeta, PartialObjectMeta, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::watch::changes;
-use super::{Change, Cluster, Error, call, found};
-use crate::peers::Book;
+use super::{Change, Cluster, Error, call};
+use crate::peers::{Book, Known, Restart};
 
 const NAME: &str = "torch-book";
+
+/// How many shards there are at most; Torch's Role names them all.
+pub const MOST_SHARDS: usize = 16;
 
 /// Pod names have no underscore, so what stands before it cannot be part of one.
 const NODE: &str = "node_";
 const RESTART: &str = "restart_";
 
-/// How often a save is tried against another writer.
-const TRIES: u32 = 5;
-
-/// Loads and saves the book, never over what another has written meanwhile.
-pub struct BookStore {
-    cluster: Cluster,
-    /// The object as it was last seen; `None` before it is there.
-    seen: Mutex<Option<ConfigMap>>,
+/// One ConfigMap of the book, as it was last seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shard {
+    /// The version of the object.
+    pub version: String,
+    /// What it says.
+    pub book: Book,
 }
 
-impl BookStore {
-    /// The book of the cluster's namespace.
-    pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, seen: Mutex::new(None) }
-    }
+/// The entries of a shard that are to change; those that are to go have no value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes(BTreeMap<String, Option<String>>);
 
-    /// Loads the book; it is empty where there is none. An entry that cannot be read is left out and
-    /// logged.
-    ///
-    /// # Errors
-    /// Where the call fails.
-    pub async fn load(&self) -> Result<Book, Error> {
-        let map = found(call(|| format!("get configmap {NAME}"), self.api().get(NAME)).await)?;
-        let book = read(map.as_ref().and_then(|m| m.data.as_ref()));
-        *self.seen.lock().expect("no panic holds this lock") = map;
-        Ok(book)
-    }
-
-    /// Saves the book. Where somebody else has written since, theirs and ours are merged first; what was
-    /// saved is returned.
-    ///
-    /// # Errors
-    /// Where a call fails.
-    pub async fn save(&self, book: &Book) -> Result<Book, Error> {
-        let mut book = book.clone();
-        for _ in 1..TRIES {
-            match self.write(&book).await {
-                Err(error) if matches!(error.status(), Some(404 | 409)) => book.absorb(self.load().await?),
-                done => return done.map(|()| book),
-            }
-        }
-        self.write(&book).await.map(|()| book)
-    }
-
-    async fn write(&self, book: &Book) -> Result<(), Error> {
-        let seen = self.seen.lock().expect("no panic holds this lock").clone();
-        let data = Some(entries(book));
-        let written = match seen {
-            Some(map) => {
-                let map = ConfigMap { data, ..map };
-                call(
-                    || format!("update configmap {NAME}"),
-                    self.api().replace(NAME, &PostParams::default(), &map),
-                )
-                .await?
-            }
-            None => {
-                let metadata = ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() };
-                let map = ConfigMap { metadata, data, ..ConfigMap::default() };
-                call(|| format!("create configmap {NAME}"), self.api().create(&PostParams::default(), &map))
-                    .await?
-            }
-        };
-        *self.seen.lock().expect("no panic holds this lock") = Some(written);
-        Ok(())
-    }
-
-    fn api(&self) -> Api<ConfigMap> {
-        self.cluster.api()
-    }
+/// What came of a write.
+#[derive(Debug)]
+pub enum Written {
+    /// The object is of this version now.
+    Version(String),
+    /// Somebody else has written, made or deleted it since it was seen.
+    Conflict,
 }
 
 impl Cluster {
-    /// Whether the book's ConfigMap is there, as it changes; what is in it is not looked at.
-    pub fn book_object(&self) -> impl Stream<Item = Change<()>> + Send + use<> {
-        let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-        changes("configmap torch-book", self.api::<PartialObjectMeta<ConfigMap>>(), config, |_| Some(()))
+    /// A shard of the book, as it changes. An entry that cannot be read is left out and logged.
+    pub fn shard(&self, shard: usize) -> impl Stream<Item = Change<Shard>> + Send + use<> {
+        let name = name(shard);
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        changes("configmap torch-book", self.api::<ConfigMap>(), config, move |map| {
+            let version = map.resource_version().unwrap_or_default();
+            Some(Shard { version, book: read(&name, map.data) })
+        })
+        .boxed()
+    }
+
+    /// Writes the changes to a shard that was last seen in this version, or was not there.
+    ///
+    /// # Errors
+    /// Where the call fails for another reason than those of [`Written`].
+    pub async fn write_shard(
+        &self,
+        shard: usize,
+        seen: Option<&str>,
+        changes: Changes,
+    ) -> Result<Written, Error> {
+        let (api, name): (Api<ConfigMap>, _) = (self.api(), name(shard));
+        let done = match seen {
+            Some(version) => {
+                let patch = json!({"metadata": {"resourceVersion": version}, "data": changes.0});
+                let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+                call(|| format!("patch configmap {name}"), api.patch(&name, &params, &patch)).await
+            }
+            None => {
+                let data = changes.0.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+                let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
+                map.metadata.name = Some(name.clone());
+                call(|| format!("create configmap {name}"), api.create(&PostParams::default(), &map)).await
+            }
+        };
+        match done {
+            Ok(map) => Ok(Written::Version(map.resource_version().unwrap_or_default())),
+            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(Written::Conflict),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn entries(book: &Book) -> BTreeMap<String, String> {
-    let nodes = book.nodes.iter().map(|(pod, known)| (format!("{NODE}{pod}"), json(known)));
-    let restarts = book.restarts.iter().map(|(key, restart)| (format!("{RESTART}{key}"), json(restart)));
-    nodes.chain(restarts).collect()
+impl Changes {
+    /// What makes one book out of another.
+    pub fn add(&mut self, from: &Book, to: &Book) {
+        self.difference(NODE, &from.nodes, &to.nodes);
+        self.difference(RESTART, &from.restarts, &to.restarts);
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn difference<T: PartialEq + Serialize>(
+        &mut self,
+        kind: &str,
+        from: &BTreeMap<String, T>,
+        to: &BTreeMap<String, T>,
+    ) {
+        let gone = from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key, None));
+        let changed = to.iter().filter(|(key, value)| from.get(*key) != Some(value));
+        let changed = changed.map(|(key, value)| (key, Some(json(value))));
+        self.0.extend(gone.chain(changed).map(|(key, value)| (format!("{kind}{key}"), value)));
+    }
+}
+
+fn name(shard: usize) -> String {
+    if shard == 0 { NAME.into() } else { format!("{NAME}-{shard}") }
 }
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the book's types have string keys only")
 }
 
-fn read(data: Option<&BTreeMap<String, String>>) -> Book {
+fn read(name: &str, data: Option<BTreeMap<String, String>>) -> Book {
     let mut book = Book::default();
-    for (key, text) in data.into_iter().flatten() {
+    for (key, text) in data.unwrap_or_default() {
         if let Some(pod) = key.strip_prefix(NODE) {
-            entry(key, text).map(|known| book.nodes.insert(pod.to_owned(), known));
+            entry::<Known>(name, &key, &text).map(|known| book.nodes.insert(pod.to_owned(), known));
         } else if let Some(of) = key.strip_prefix(RESTART) {
-            entry(key, text).map(|restart| book.restarts.insert(of.to_owned(), restart));
+            entry::<Restart>(name, &key, &text).map(|restart| book.restarts.insert(of.to_owned(), restart));
         } else {
-            tracing::warn!(configmap = NAME, key, "left out an entry that is not Torch's");
+            tracing::warn!(configmap = name, key, "left out an entry that is not Torch's");
         }
     }
     book
 }
 
-fn entry<T: DeserializeOwned>(key: &str, text: &str) -> Option<T> {
+fn entry<T: DeserializeOwned>(name: &str, key: &str, text: &str) -> Option<T> {
     serde_json::from_str(text)
         .inspect_err(
-            |error| tracing::warn!(configmap = NAME, key, %error, "left out an entry that cannot be read"),
+            |error| tracing::warn!(configmap = name, key, %error, "left out an entry that cannot be read"),
         )
         .ok()
 }
@@ -137,7 +153,6 @@ fn entry<T: DeserializeOwned>(key: &str, text: &str) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::{Known, Restart};
     use jiff::Timestamp;
 
     fn book(learned: i64) -> Book {
@@ -157,9 +172,15 @@ mod tests {
         Book { nodes: [("da-0".into(), known)].into(), restarts: [("da-0".into(), restart)].into() }
     }
 
+    fn entries(of: &Book) -> BTreeMap<String, String> {
+        let mut changes = Changes::default();
+        changes.add(&Book::default(), of);
+        changes.0.into_iter().map(|(key, value)| (key, value.unwrap())).collect()
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(read(Some(&entries(&book(7)))), book(7));
+        assert_eq!(read(NAME, Some(entries(&book(7)))), book(7));
     }
 
     #[test]
@@ -170,15 +191,29 @@ mod tests {
         {
             data.insert(key.into(), text.into());
         }
-        assert_eq!(read(Some(&data)), book(7));
+        assert_eq!(read(NAME, Some(data)), book(7));
     }
 
     #[test]
-    fn the_newer_entry_wins() {
-        let (mut ours, theirs) = (book(7), book(9));
-        ours.absorb(theirs.clone());
-        assert_eq!(ours, theirs);
-        ours.absorb(book(8));
-        assert_eq!(ours, theirs);
+    fn a_newer_and_an_older_form_are_read() {
+        let mut data = entries(&book(7));
+        let newer = data["node_da-0"].replace('{', "{\"unheardOf\": [1, 2], ");
+        data.insert("node_da-0".into(), newer);
+        let older = data["restart_da-0"].replace("\"refresh\":false,", "");
+        data.insert("restart_da-0".into(), older);
+        assert_eq!(read(NAME, Some(data)), book(7));
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let mut changes = Changes::default();
+        changes.add(&book(7), &book(7));
+        assert!(changes.is_empty());
+        let mut later = book(7);
+        later.nodes.clear();
+        later.restarts.get_mut("da-0").unwrap().total = 3;
+        changes.add(&book(7), &later);
+        let written: Vec<_> = changes.0.iter().map(|(key, value)| (key.as_str(), value.is_some())).collect();
+        assert_eq!(written, [("node_da-0", false), ("restart_da-0", true)]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::de::{self, MapAccess, Visitor};
@@ -309,7 +310,7 @@ impl Check {
             );
         }
         let raws = file.mutual_peers.value.iter().enumerate();
-        let groups: Vec<Group> = raws.map(|(i, raw)| self.group(raw, i, &settings)).collect();
+        let groups: Vec<Arc<Group>> = raws.map(|(i, raw)| self.group(raw, i, &settings)).collect();
         self.names_differ(&file.mutual_peers.value, &groups);
         self.agree(&file.mutual_peers.value, &groups);
         let config = Config::new(groups);
@@ -318,7 +319,7 @@ impl Check {
     }
 
     /// A written name may clash with one that another group is given, too.
-    fn names_differ(&mut self, raw: &[RawGroup], groups: &[Group]) {
+    fn names_differ(&mut self, raw: &[RawGroup], groups: &[Arc<Group>]) {
         for (i, written) in raw.iter().enumerate().filter_map(|(i, raw)| Some((i, raw.name.as_ref()?))) {
             let others =
                 groups.iter().enumerate().filter(|(other, _)| *other < i || raw[*other].name.is_none());
@@ -331,7 +332,7 @@ impl Check {
         }
     }
 
-    fn group(&mut self, raw: &RawGroup, index: usize, outer: &Settings) -> Group {
+    fn group(&mut self, raw: &RawGroup, index: usize, outer: &Settings) -> Arc<Group> {
         let mut settings = outer.clone();
         raw.apply(self, &mut settings);
         if raw.peers.value.is_empty() {
@@ -360,7 +361,7 @@ impl Check {
         {
             self.say(written, "a group's `name` has 1 to 63 printable characters".into());
         }
-        Group { name, peers }
+        Arc::new(Group { name, peers })
     }
 
     fn settings(&mut self, level: Level<'_>, settings: &mut Settings) {
@@ -486,7 +487,7 @@ impl Check {
     }
 
     /// A node in several groups is still one node.
-    fn agree(&mut self, raw: &[RawGroup], groups: &[Group]) {
+    fn agree(&mut self, raw: &[RawGroup], groups: &[Arc<Group>]) {
         let mut first: HashMap<&str, (&Group, &Peer)> = HashMap::new();
         for (raw, group) in raw.iter().zip(groups) {
             for (raw, peer) in raw.peers.value.iter().zip(&group.peers) {

@@ -1,6 +1,7 @@
 //! REST: `/config`, `/list`, `/gen`, `/genAll`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,8 +17,10 @@ use tokio::sync::oneshot;
 
 use super::Context;
 use super::body::Missing;
-use crate::leader::{Ask, Snapshot};
+use crate::leader::Ask;
 use crate::peers::{Address, Who, join};
+use crate::plan::NodeState;
+use crate::view::{Mesh, Snapshot};
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -123,8 +126,19 @@ async fn config(State(context): State<Context>) -> Response {
     Answer::ok(&*context.view.load().config).into_response()
 }
 
-async fn list(State(context): State<Context>) -> Response {
-    Answer::ok(&context.view.load().nodes).into_response()
+async fn list(State(context): State<Context>, headers: HeaderMap) -> Response {
+    let errors = match context.forward.get("/list", &headers).await {
+        Some(Ok(answer)) => return answer,
+        Some(Err(why)) => vec![format!("{why}; what only it has seen is not shown")],
+        None => Vec::new(),
+    };
+    let snapshot = context.view.load();
+    let meshes: Vec<Arc<Mesh>> = snapshot.meshes().collect();
+    let mut nodes: Vec<&NodeState> = meshes.iter().flat_map(|mesh| &mesh.nodes).collect();
+    let groups = snapshot.config.groups.iter().enumerate();
+    let places: HashMap<&str, usize> = groups.map(|(place, group)| (group.name.as_str(), place)).collect();
+    nodes.sort_by_key(|node| node.groups.first().and_then(|group| places.get(group.as_str())));
+    Answer { errors, ..Answer::ok(nodes) }.into_response()
 }
 
 /// The body of `/gen`. The text of the original calls the field `nodeName` in one place.
@@ -147,17 +161,14 @@ async fn generate(
     body: Body,
 ) -> Result<Response, Failure> {
     let One { pod_name } = parse(&read(&context, body).await?, r#"{"podName": "<a pod or node name>"}"#)?;
-    let names = [pod_name];
-    known_names(&context.view.load(), &names)?;
-    learn(&context, &names).await?;
-    let snapshot = context.view.load();
-    let addresses = addresses(&snapshot, &names);
-    let value = join(&trusted_peers(&snapshot, &names[0]));
+    let found = learned(&context, std::slice::from_ref(&pod_name)).await?;
+    let addresses: BTreeMap<String, Address> = found.iter().flat_map(Asked::addresses).collect();
+    let value = found.first().map_or_else(String::new, |asked| join(&asked.trusted_peers()));
     let as_text =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
     let missing = if as_text { value.is_empty() } else { addresses.is_empty() };
     if missing {
-        return Err(nothing_known(&names[0]));
+        return Err(nothing_known(&pod_name));
     }
     if as_text {
         return Ok(format!("{value}\n").into_response());
@@ -169,15 +180,13 @@ async fn generate_all(State(context): State<Context>, body: Body) -> Result<Resp
     let Many { pod_name: asked } =
         parse_or_default(&read(&context, body).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
     let names = if asked.is_empty() { all_names(&context.view.load()) } else { distinct(asked)? };
-    known_names(&context.view.load(), &names)?;
-    learn(&context, &names).await?;
-    let snapshot = context.view.load();
-    let addresses = addresses(&snapshot, &names);
+    let found = learned(&context, &names).await?;
+    let addresses: BTreeMap<String, Address> = found.iter().flat_map(Asked::addresses).collect();
     if addresses.is_empty() {
         return Err(nothing_known("these nodes"));
     }
     let values: BTreeMap<&str, String> =
-        names.iter().map(|name| (name.as_str(), join(&trusted_peers(&snapshot, name)))).collect();
+        found.iter().map(|asked| (asked.name.as_str(), join(&asked.trusted_peers()))).collect();
     Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
 }
 
@@ -216,24 +225,41 @@ fn nothing_known(of: &str) -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
-/// Refuses names that mean no configured pod or node.
-fn known_names(snapshot: &Snapshot, names: &[String]) -> Result<(), Failure> {
-    let unknown = names.iter().filter(|name| groups(snapshot, name).is_empty());
+/// A name that was asked for, as the configuration sees it.
+struct Asked {
+    name: String,
+    mesh: Arc<Mesh>,
+    groups: Vec<usize>,
+}
+
+/// Finds what the names mean; refuses those that mean no configured pod or node.
+fn find(snapshot: &Snapshot, names: &[String]) -> Result<Vec<Asked>, Failure> {
+    let found: Vec<Option<Asked>> = names.iter().map(|name| find_one(snapshot, name)).collect();
+    let unknown = names.iter().zip(&found).filter(|(_, found)| found.is_none());
     let errors: Vec<String> = unknown
         .take(MOST_ERRORS)
-        .map(|name| {
+        .map(|(name, _)| {
             let name: String = name.chars().take(253).collect();
             format!("the configuration names no node `{name}`: GET /list shows those it does")
         })
         .collect();
-    if errors.is_empty() { Ok(()) } else { Err(Failure { status: StatusCode::NOT_FOUND, errors }) }
+    if !errors.is_empty() {
+        return Err(Failure { status: StatusCode::NOT_FOUND, errors });
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn find_one(snapshot: &Snapshot, name: &str) -> Option<Asked> {
+    let mesh = snapshot.mesh_of_name(name)?;
+    let groups = mesh.config.groups_of(who(&mesh, name));
+    (!groups.is_empty()).then(|| Asked { name: name.to_owned(), mesh, groups })
 }
 
 /// A name as the configuration sees it: a pod that is there, was or will be, or a `nodeName`.
-fn who<'a>(snapshot: &'a Snapshot, name: &'a str) -> Who<'a> {
-    let there = snapshot.nodes.iter().find(|node| node.pod == name).and_then(|node| node.workload.as_deref());
-    let was = || snapshot.book.nodes.get(name).and_then(|known| known.workload.as_deref());
-    let is_configured = !snapshot.config.groups_of(Who { pod: name, workload: None }).is_empty();
+fn who<'a>(mesh: &'a Mesh, name: &'a str) -> Who<'a> {
+    let there = mesh.nodes.iter().find(|node| node.pod == name).and_then(|node| node.workload.as_deref());
+    let was = || mesh.book.nodes.get(name).and_then(|known| known.workload.as_deref());
+    let is_configured = !mesh.config.groups_of(Who { pod: name, workload: None }).is_empty();
     let will_be = || set_of(name).filter(|_| !is_configured);
     Who { pod: name, workload: there.or_else(was).or_else(will_be) }
 }
@@ -244,16 +270,32 @@ fn set_of(name: &str) -> Option<&str> {
     ordinal.parse::<u32>().is_ok().then_some(set)
 }
 
-fn groups(snapshot: &Snapshot, name: &str) -> Vec<usize> {
-    snapshot.config.groups_of(who(snapshot, name))
-}
+impl Asked {
+    /// The value for it. A `nodeName` that is not a pod's stands for its first pod.
+    fn trusted_peers(&self) -> Vec<Address> {
+        let Mesh { config, book, nodes } = &*self.mesh;
+        let pods: BTreeSet<&str> =
+            nodes.iter().filter(|n| n.node == self.name).map(|n| n.pod.as_str()).collect();
+        let first = pods.iter().min_by_key(|pod| crate::peers::ordinal_order(pod)).copied();
+        config.trusted_peers(book, who(&self.mesh, first.unwrap_or(&self.name)))
+    }
 
-/// The value for a name. A `nodeName` that is not a pod's stands for its first pod.
-fn trusted_peers(snapshot: &Snapshot, name: &str) -> Vec<Address> {
-    let pods: BTreeSet<&str> =
-        snapshot.nodes.iter().filter(|n| n.node == name).map(|n| n.pod.as_str()).collect();
-    let pod = pods.iter().min_by_key(|pod| crate::peers::ordinal_order(pod)).copied().unwrap_or(name);
-    snapshot.config.trusted_peers(&snapshot.book, who(snapshot, pod))
+    /// Every known address of the members of its groups.
+    fn addresses(&self) -> impl Iterator<Item = (String, Address)> {
+        let Mesh { config, book, .. } = &*self.mesh;
+        let peers = self.groups.iter().flat_map(|&group| &config.groups[group].peers);
+        peers
+            .flat_map(|peer| book.pods_of(&peer.node_name))
+            .map(|(pod, known)| (pod.to_owned(), known.address.clone()))
+    }
+
+    /// The pods of its groups that are there and not known.
+    fn unknown(&self) -> impl Iterator<Item = String> {
+        let Mesh { config, nodes, .. } = &*self.mesh;
+        let is_of = |group: &String| self.groups.iter().any(|&g| config.groups[g].name == *group);
+        let unknown = nodes.iter().filter(|n| n.address.is_none() && n.phase == "Running");
+        unknown.filter(move |n| n.groups.iter().any(is_of)).map(|n| n.pod.clone())
+    }
 }
 
 fn all_names(snapshot: &Snapshot) -> Vec<String> {
@@ -262,22 +304,18 @@ fn all_names(snapshot: &Snapshot) -> Vec<String> {
     peers.filter(|p| seen.insert(p.node_name.as_str())).map(|p| p.node_name.clone()).collect()
 }
 
-/// Every known address of the members of the groups of these nodes.
-fn addresses(snapshot: &Snapshot, names: &[String]) -> BTreeMap<String, Address> {
-    let groups: BTreeSet<usize> = names.iter().flat_map(|name| groups(snapshot, name)).collect();
-    let peers = groups.into_iter().flat_map(|g| &snapshot.config.groups[g].peers);
-    peers
-        .flat_map(|peer| snapshot.book.pods_of(&peer.node_name))
-        .map(|(pod, known)| (pod.to_owned(), known.address.clone()))
-        .collect()
+/// What these names mean, once the members of their groups that are there and not known were tried.
+async fn learned(context: &Context, names: &[String]) -> Result<Vec<Asked>, Failure> {
+    let found = find(&context.view.load(), names)?;
+    let unknown: BTreeSet<String> = found.iter().flat_map(Asked::unknown).collect();
+    if unknown.is_empty() {
+        return Ok(found);
+    }
+    learn(context, unknown.into_iter().collect()).await?;
+    find(&context.view.load(), names)
 }
 
-/// Has the members of these nodes' groups learned that are there and not known, and waits for it.
-async fn learn(context: &Context, names: &[String]) -> Result<(), Failure> {
-    let pods = unknown_members(&context.view.load(), names);
-    if pods.is_empty() {
-        return Ok(());
-    }
+async fn learn(context: &Context, pods: Vec<String>) -> Result<(), Failure> {
     let (done, tried) = oneshot::channel();
     let stopping = |_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "Torch is stopping");
     context.asks.send(Ask { pods, done }).await.map_err(|_| stopping(()))?;
@@ -289,15 +327,4 @@ async fn learn(context: &Context, names: &[String]) -> Result<(), Failure> {
         Ok(Err(_)) => Err(stopping(())),
         Ok(Ok(Ok(()))) | Err(_) => Ok(()),
     }
-}
-
-fn unknown_members(snapshot: &Snapshot, names: &[String]) -> Vec<String> {
-    let groups: BTreeSet<usize> = names.iter().flat_map(|name| groups(snapshot, name)).collect();
-    let titles: Vec<&str> = groups.iter().map(|&g| snapshot.config.groups[g].name.as_str()).collect();
-    let nodes = snapshot.nodes.iter();
-    nodes
-        .filter(|n| n.address.is_none() && n.phase == "Running")
-        .filter(|n| n.groups.iter().any(|g| titles.contains(&g.as_str())))
-        .map(|n| n.pod.clone())
-        .collect()
 }

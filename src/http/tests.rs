@@ -6,13 +6,17 @@ use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::certificates::Standing;
 use crate::config;
-use crate::leader::{Snapshot, TooMany};
+use crate::config::Meshes;
+use crate::leader::TooMany;
 use crate::peers::{Book, Known};
 use crate::plan::NodeState;
+use crate::view::{Mesh, Snapshot};
 
 const PEER: &str = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
 
@@ -45,8 +49,15 @@ fn snapshot(known: &[&str]) -> Snapshot {
         reach: None,
     };
     let nodes = [("da-bridge-1", "group-1"), ("da-full-1", "group-1"), ("x", "group-2"), ("y", "group-2")];
-    let nodes = nodes.map(|(node, group)| state(node, group)).into();
-    Snapshot { config: Arc::new(config), book: Arc::new(book), nodes }
+    let split = Meshes::of(&config);
+    let books = split.split(&book);
+    let meshes = split.configs().iter().zip(books).map(|(config, book)| {
+        let is_here = |group: &str| config.groups.iter().any(|g| g.name == group);
+        let nodes = nodes.iter().filter(|(_, group)| is_here(group)).map(|(node, group)| state(node, group));
+        Mesh { config: Arc::clone(config), book: Arc::new(book), nodes: nodes.collect() }
+    });
+    let meshes: Vec<Mesh> = meshes.collect();
+    Snapshot::new(Arc::new(config), split, meshes)
 }
 
 struct Bed {
@@ -60,6 +71,12 @@ fn bed(known: &[&str]) -> Bed {
         namespace: "da".into(),
         view: Arc::new(ArcSwap::from_pointee(snapshot(known))),
         asks,
+        forward: Forward {
+            leader: watch::channel(None).1,
+            port: 8443,
+            name: "torch".into(),
+            standing: watch::channel(Standing::Not("no cluster".into())).1,
+        },
         bodies: Arc::default(),
         metrics: Arc::default(),
         health: Arc::default(),

@@ -5,30 +5,33 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Leader, Outcome, Subject, delivery};
+use crate::config::Settings;
 use crate::peers::{Address, Book, Pod, Restart};
 use crate::plan::{Act, Reason};
 
 /// How many acts may be under way at once.
-const MOST_ACTS: usize = 64;
+pub(super) const MOST_ACTS: usize = 64;
 
 impl Leader {
-    pub(super) fn begin(&mut self, act: Act) {
+    /// Begins an act; says whether there was room for it.
+    pub(super) fn begin(&mut self, act: Act) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
-            _ if self.acts.len() >= MOST_ACTS => {}
+            _ if self.acts.len() >= MOST_ACTS => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
             Act::Look { pod } => self.look(&pod),
             Act::Deliver { pod, value } => self.deliver(&pod, value),
             Act::Check { pod, address } => self.check(&pod, address),
             Act::Evict { pod, reason } => self.evict(&pod, reason),
         }
+        true
     }
 
     fn note(&mut self, name: &str, reason: Reason) {
-        let Some(pod) = self.pods.all().get(name) else {
+        let Some((mesh, pod)) = self.meshes.pod(name) else {
             return;
         };
-        let mut book = Book::clone(&self.book);
+        let mut book = Book::clone(&self.meshes.all[mesh].book);
         let restart = Restart::of(pod, reason, &book, Timestamp::now());
         tracing::info!(
             pod = name,
@@ -38,18 +41,14 @@ impl Leader {
             "to be restarted"
         );
         book.restarts.insert(pod.restart_key().to_owned(), restart);
-        self.book = Arc::new(book);
-        self.save.attempt.next = None;
+        self.meshes.all[mesh].keep(book);
     }
 
     pub(super) fn probe(&mut self, name: &str, lurk: bool) {
-        let Some((pod, subject)) = self.subject(name) else {
+        let Some((pod, settings, subject)) = self.subject(name) else {
             return;
         };
-        let Some(settings) = self.config.settings(pod.who()).cloned() else {
-            return;
-        };
-        let (pod, tools) = (pod.clone(), Arc::clone(&self.tools));
+        let (pod, settings, tools) = (pod.clone(), settings.clone(), Arc::clone(&self.tools));
         self.memory.trace_mut(&subject.uid).probe.begin(&subject.container);
         self.acts.spawn(async move {
             let learned = tools.discovery.learn(&pod, &settings, lurk, &tools.metrics).await;
@@ -58,10 +57,7 @@ impl Leader {
     }
 
     fn look(&mut self, name: &str) {
-        let Some((pod, subject)) = self.subject(name) else {
-            return;
-        };
-        let Some(settings) = self.config.settings(pod.who()) else {
+        let Some((_, settings, subject)) = self.subject(name) else {
             return;
         };
         let (container, tools) = (settings.container_name.clone(), Arc::clone(&self.tools));
@@ -73,13 +69,10 @@ impl Leader {
     }
 
     fn deliver(&mut self, name: &str, value: String) {
-        let Some((pod, subject)) = self.subject(name) else {
+        let Some((_, settings, subject)) = self.subject(name) else {
             return;
         };
-        let Some(settings) = self.config.settings(pod.who()).cloned() else {
-            return;
-        };
-        let tools = Arc::clone(&self.tools);
+        let (settings, tools) = (settings.clone(), Arc::clone(&self.tools));
         self.memory.trace_mut(&subject.uid).deliver.begin(&subject.container);
         self.acts.spawn(async move {
             let (container, path) = (&settings.container_name, &settings.trusted_peers_path);
@@ -89,7 +82,7 @@ impl Leader {
     }
 
     fn check(&mut self, name: &str, address: Address) {
-        let Some((_, subject)) = self.subject(name) else {
+        let Some((.., subject)) = self.subject(name) else {
             return;
         };
         let tools = Arc::clone(&self.tools);
@@ -101,23 +94,27 @@ impl Leader {
     }
 
     fn evict(&mut self, name: &str, reason: Reason) {
-        let Some((_, subject)) = self.subject(name) else {
+        let Some((.., subject)) = self.subject(name) else {
             return;
         };
         let tools = Arc::clone(&self.tools);
         self.memory.trace_mut(&subject.uid).evict.begin(&subject.uid);
+        // What an earlier try was told is no answer to this one.
+        self.memory.not_evicted.remove(&subject.uid);
         self.acts.spawn(async move {
+            fail::fail_point!("before-evict");
             let restarted = tools.restarter.restart(&subject.pod, &subject.uid).await;
+            fail::fail_point!("after-evict");
             Outcome::Evicted(subject, reason, restarted)
         });
     }
 
     /// The pod of that name as it is now.
-    pub(super) fn subject(&self, name: &str) -> Option<(&Pod, Subject)> {
-        let pod = self.pods.all().get(name)?;
-        let settings = self.config.settings(pod.who())?;
+    pub(super) fn subject(&self, name: &str) -> Option<(&Pod, &Settings, Subject)> {
+        let (mesh, pod) = self.meshes.pod(name)?;
+        let settings = self.meshes.all[mesh].config.settings(pod.who())?;
         let container =
             pod.container(&settings.container_name).and_then(|c| c.id.clone()).unwrap_or_default();
-        Some((pod, Subject { pod: name.to_owned(), uid: pod.uid.clone(), container }))
+        Some((pod, settings, Subject { pod: name.to_owned(), uid: pod.uid.clone(), container }))
     }
 }

@@ -27,7 +27,7 @@ impl Leader {
         }
         let mut waiter = Waiter { pods: HashSet::new(), done: Some(ask.done) };
         for name in ask.pods {
-            let Some((_, subject)) = self.subject(&name).filter(|(_, s)| !s.container.is_empty()) else {
+            let Some((.., subject)) = self.subject(&name).filter(|(.., s)| !s.container.is_empty()) else {
                 continue;
             };
             let probe = &mut self.memory.trace_mut(&subject.uid).probe;

@@ -1,7 +1,5 @@
 //! Taking in what came of the acts.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::discovery::Learned;
@@ -21,13 +19,22 @@ const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: Signe
 
 impl Leader {
     pub(super) fn outcome(&mut self, outcome: Outcome) {
+        let of = match &outcome {
+            Outcome::Probed(of, _)
+            | Outcome::Looked(of, _)
+            | Outcome::Delivered(of, ..)
+            | Outcome::Checked(of, _)
+            | Outcome::Evicted(of, ..) => Some(&of.pod),
+            Outcome::Saved(..) => None,
+        };
+        self.dirty.extend(of.and_then(|pod| self.meshes.pod(pod)).map(|(mesh, _)| mesh));
         match outcome {
             Outcome::Probed(of, learned) => self.probed(&of, learned),
             Outcome::Looked(of, looked) => self.looked(&of, looked),
             Outcome::Delivered(of, value, done) => self.delivered(&of, value, done),
             Outcome::Checked(of, reach) => self.checked(&of, reach),
             Outcome::Evicted(of, reason, done) => self.evicted(&of, reason, done),
-            Outcome::Saved(book, saved) => self.saved(book, saved),
+            Outcome::Saved(shard, saved) => self.saved(shard, saved),
         }
     }
 
@@ -52,21 +59,20 @@ impl Leader {
 
     /// Enters what was learned in the book, if it was learned of the pod that is there now.
     fn learn(&mut self, of: &Subject, learned: Learned) {
-        let Some(pod) = self.pods.all().get(&of.pod).filter(|p| p.uid == of.uid) else {
+        let Some((mesh, pod)) = self.meshes.pod(&of.pod).filter(|(_, pod)| pod.uid == of.uid) else {
             return;
         };
-        let Some(settings) = self.config.settings(pod.who()) else {
+        let Some(settings) = self.meshes.all[mesh].config.settings(pod.who()) else {
             return;
         };
-        let services = self.service_names();
         let (address, resolves) = match learned {
             Learned::Address(address) => (address, true),
             Learned::Peer(peer) => {
-                let (_, resolves) = plan::host(pod, settings, &services);
-                (plan::address(pod, settings, &services, &peer), resolves)
+                let (_, resolves) = plan::host(pod, settings, &self.names);
+                (plan::address(pod, settings, &self.names, &peer), resolves)
             }
         };
-        let before = self.book.nodes.get(&of.pod);
+        let before = self.meshes.all[mesh].book.nodes.get(&of.pod);
         let same = before.is_some_and(|known| known.address == address);
         if !same {
             let (old, new) = (before.map(|k| k.address.to_string()), address.as_str());
@@ -81,9 +87,9 @@ impl Leader {
         let learned = before.filter(|_| same).map_or_else(Timestamp::now, |known| known.learned);
         let known =
             Known { address, workload: pod.workload.clone(), container: of.container.clone(), learned };
-        let mut book = Book::clone(&self.book);
+        let mut book = Book::clone(&self.meshes.all[mesh].book);
         book.nodes.insert(of.pod.clone(), known);
-        self.book = Arc::new(book);
+        self.meshes.all[mesh].keep(book);
     }
 
     fn looked(&mut self, of: &Subject, looked: Result<Process, ExecError>) {

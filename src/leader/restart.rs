@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificates::Standing;
 use crate::cluster::{Cluster, Evicted};
+use crate::election::Leadership;
 use crate::tls;
 
 /// How long the webhook must have been in reach: this node's view of the Service may be ahead of the
@@ -51,19 +52,27 @@ impl Restarted {
 pub struct Restarter {
     cluster: Cluster,
     standing: watch::Receiver<Standing>,
+    leadership: watch::Receiver<Leadership>,
     reached: OnceLock<Instant>,
 }
 
 impl Restarter {
-    /// Restarts pods of this cluster as long as the webhook stands.
-    pub fn new(cluster: Cluster, standing: watch::Receiver<Standing>) -> Self {
-        Self { cluster, standing, reached: OnceLock::new() }
+    /// Restarts pods of this cluster as long as the webhook stands and this replica leads.
+    pub fn new(
+        cluster: Cluster,
+        standing: watch::Receiver<Standing>,
+        leadership: watch::Receiver<Leadership>,
+    ) -> Self {
+        Self { cluster, standing, leadership, reached: OnceLock::new() }
     }
 
     /// Evicts the pod of that UID, if the webhook would be there for the one that follows.
     pub async fn restart(&self, pod: &str, uid: &str) -> Restarted {
         if let Err(why) = self.webhook_stands().await {
             return Restarted::HeldBack(why);
+        }
+        if !self.leadership.borrow().is_ours() {
+            return Restarted::HeldBack("another replica leads by now".into());
         }
         match self.cluster.evict(pod, uid).await {
             Ok(Evicted::Done) => Restarted::Done,

@@ -28,9 +28,9 @@ impl Memory {
         self.traces.entry(uid.to_owned()).or_default()
     }
 
-    /// Forgets the pods that are gone.
-    pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.traces.retain(|uid, _| is_there(uid));
+    /// Forgets a pod that is gone.
+    pub fn forget(&mut self, uid: &str) {
+        self.traces.remove(uid);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::kubectl;
+use crate::pods::Pod;
 use crate::wait::{SOON, eventually};
 
 /// Prints a measurement where the test harness does not swallow it.
@@ -20,9 +21,8 @@ pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// What the kubelet says of Torch's memory.
-pub fn memory(bed: &Bed) -> String {
-    let pod = bed.pods.now().torch().unwrap().clone();
+/// What the kubelet says of the memory of one of Torch's pods.
+pub fn memory(pod: &Pod) -> String {
     let path = format!("/api/v1/nodes/{}/proxy/stats/summary", pod.text("/spec/nodeName"));
     let bytes = eventually("the kubelet's statistics show Torch", SOON, || {
         let text = kubectl::attempt(&["get", "--raw", &path], None)?;

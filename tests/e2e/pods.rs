@@ -101,11 +101,6 @@ impl History {
         self.pods.iter().filter(|pod| pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch")
     }
 
-    /// The pod that Torch has now.
-    pub fn torch(&self) -> Result<&Pod, String> {
-        self.all_of_torch().rfind(|pod| pod.stays()).ok_or_else(|| "Torch has no pod".into())
-    }
-
     /// The pods of a node: of that name, or owned by a StatefulSet of that name.
     pub fn of(&self, node: &str) -> Vec<&Pod> {
         self.pods.iter().filter(|pod| pod.is_of(node)).collect()

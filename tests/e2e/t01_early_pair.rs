@@ -48,5 +48,5 @@ fn t01_early_pair() {
     bed.pods.stay_as_they_are(Duration::from_secs(60));
     tell("calls to the API server in a minute without events", measure::calls(&bed) - calls);
     bed.assert_restarts([("da-bridge-1", 1), ("da-full-1", 1)]);
-    tell("memory that Torch works with", measure::memory(&bed));
+    tell("memory that Torch works with", measure::memory(&torch.leader().unwrap()));
 }

@@ -65,23 +65,18 @@ fn wait_done(bed: &Bed, torch: &Torch) {
     }
 }
 
-/// Sends SIGKILL to Torch and waits for its container to be ready once more. Nothing inside of its
-/// container could do that, so a pod that sees the machine's processes does, in a namespace that
-/// allows it.
+/// Sends SIGKILL to the Torch that leads and waits for its container to be ready once more. Nothing
+/// inside of its container could do that, so a pod that sees the machine's processes does, in a
+/// namespace that allows it.
 fn kill(bed: &Bed, torch: &Torch) {
-    let pod = torch.pod();
-    let (node, before) = {
-        let history = bed.pods.now();
-        let pod = history.torch().unwrap();
-        (pod.text("/spec/nodeName").to_owned(), pod.container_restarts())
-    };
+    let before = eventually("one leads", SOON, || torch.leader());
+    let pod = before.name();
     let killer = Namespace::make("t07-kill", "privileged");
     let script = format!(
         "for p in /proc/[0-9]*; do
            [ \"$(tr '\\0' ' ' <$p/cmdline)\" = '/torch serve ' ] &&
-             tr '\\0' '\\n' <$p/environ | grep -qx POD_NAMESPACE={} && exec kill -KILL ${{p#/proc/}}
-         done 2>/dev/null; exit 1",
-        bed.name()
+             tr '\\0' '\\n' <$p/environ | grep -qx POD_NAME={pod} && exec kill -KILL ${{p#/proc/}}
+         done 2>/dev/null; exit 1"
     );
     kubectl::apply(
         &killer.name,
@@ -91,7 +86,7 @@ fn kill(bed: &Bed, torch: &Torch) {
             "metadata": {"name": "kill"},
             "spec": {
                 "hostPID": true,
-                "nodeName": node,
+                "nodeName": before.text("/spec/nodeName"),
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": false,
                 "containers": [{
@@ -103,17 +98,12 @@ fn kill(bed: &Bed, torch: &Torch) {
             },
         }),
     );
-    bed.pods.wait("Torch was killed and runs again", SOON, |pods| {
-        let now = pods.torch()?;
-        check(now.name() == pod && now.container_restarts() == before + 1, || "it was not killed".into())?;
-        check(now.is_ready(), || "it is not ready".into())
+    let killed = bed.pods.wait("Torch was killed and runs again", SOON, |pods| {
+        let now = pods.all_of_torch().find(|now| now.name() == pod).ok_or("its pod is gone")?;
+        check(now.container_restarts() == before.container_restarts() + 1, || "it was not killed".into())?;
+        check(now.is_ready(), || "it is not ready".into())?;
+        Ok(now.clone())
     });
-    let history = bed.pods.now();
-    let last = history
-        .torch()
-        .unwrap()
-        .object
-        .pointer("/status/containerStatuses/0/lastState/terminated/exitCode")
-        .cloned();
+    let last = killed.object.pointer("/status/containerStatuses/0/lastState/terminated/exitCode").cloned();
     assert_eq!(last, Some(json!(137)), "it did not die of SIGKILL");
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, torch_image};
 use crate::kubectl;
+use crate::pods::Pod;
 use crate::shell::{Answer, Shell, quote};
 use crate::wait::{SOON, check, eventually};
 
@@ -76,11 +77,25 @@ impl<'a> Torch<'a> {
         self.bed.kubectl(&["scale", "deployment/torch", &format!("--replicas={replicas}")]);
     }
 
+    /// Waits for all replicas to be ready, and for one of them to lead.
     #[track_caller]
     pub fn wait_ready(&self) {
-        self.bed.pods.wait("Torch is ready", SOON, |pods| {
-            pods.torch().and_then(|pod| check(pod.is_ready(), || "not yet".into()))
+        eventually("Torch is ready", SOON, || {
+            let deployment = kubectl::get(self.bed.name(), "deployment/torch")?;
+            let status = &deployment["status"];
+            let wanted = &deployment["spec"]["replicas"];
+            let all = [&status["readyReplicas"], &status["updatedReplicas"], &status["replicas"]];
+            check(all.iter().all(|count| *count == wanted), || format!("not all replicas are: {status}"))?;
+            self.leader()
         });
+    }
+
+    /// The pod that leads.
+    pub fn leader(&self) -> Result<Pod, String> {
+        let lease = kubectl::get(self.bed.name(), "lease/torch")?;
+        let history = self.bed.pods.now();
+        let leader = history.all_of_torch().find(|pod| lease["spec"]["holderIdentity"] == pod.name());
+        leader.filter(|pod| pod.stays()).cloned().ok_or_else(|| format!("nobody leads: {lease}"))
     }
 
     /// Waits for nothing of it to answer any more: a Torch that stops still does for a while.
@@ -96,10 +111,10 @@ impl<'a> Torch<'a> {
         &self.bed.shell
     }
 
-    /// The name of its pod.
+    /// The name of the pod that leads.
     #[track_caller]
     pub fn pod(&self) -> String {
-        self.bed.pods.now().torch().unwrap_or_else(|why| panic!("{why}")).name().to_owned()
+        eventually("one leads", SOON, || self.leader()).name().to_owned()
     }
 
     /// Calls it by TLS; `arguments` as in a shell.
@@ -119,10 +134,10 @@ impl<'a> Torch<'a> {
         self.curl(path, &arguments).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// Gets from its plain port.
+    /// Gets from the plain port of the replica that leads.
     #[track_caller]
     pub fn get_plain(&self, path: &str) -> Answer {
-        let url = format!("http://torch.{}.svc:8080{path}", self.bed.name());
+        let url = format!("http://{}:8080{path}", eventually("one leads", SOON, || self.leader()).ip());
         self.bed.shell.curl(&quote(&url)).unwrap_or_else(|why| panic!("{why}"))
     }
 
