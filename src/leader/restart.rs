@@ -31,7 +31,7 @@ pub enum Restarted {
     Refused(String),
     /// It would be in vain, or may not be asked for.
     HeldBack(String),
-    /// Nobody can tell whether it was taken: there was no answer.
+    /// Nobody can tell whether it was, or will be, carried out: there was no answer.
     Unclear(String),
 }
 
@@ -72,7 +72,8 @@ impl Restarter {
             return Restarted::HeldBack(why);
         }
         if !self.leadership.borrow().is_ours() {
-            return Restarted::HeldBack("another replica leads by now".into());
+            // That one may evict the very same pod, since it is noted.
+            return Restarted::Unclear("another replica leads by now".into());
         }
         match self.cluster.evict(pod, uid).await {
             Ok(Evicted::Done) => Restarted::Done,
