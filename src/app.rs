@@ -13,6 +13,7 @@ use crate::certificates::Keeper;
 use crate::cluster::Cluster;
 use crate::election::Election;
 use crate::http::{self, Context, Forward};
+use crate::injection::Injector;
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts};
 use crate::peers::Book;
@@ -94,12 +95,21 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     tracing::info!(namespace = &*context.namespace, listen = %args.listen, plain = %args.plain_listen, "serving");
 
     let election = Election::new(cluster.clone(), args.pod_name.unwrap_or_else(a_name));
+    let (published, changed) = watch::channel(());
+    let injector = Injector::new(
+        cluster.clone(),
+        Arc::clone(&view),
+        changed,
+        election.leadership(),
+        Arc::clone(&metrics),
+    );
     let parts = Parts {
         restarter: Restarter::new(cluster.clone(), keeper.standing(), election.leadership()),
         leadership: election.leadership(),
         cluster,
         config,
         view,
+        published,
         asks: asked,
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
@@ -109,6 +119,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tokio::select! {
             () = leader::run(parts) => anyhow::bail!("the leader's work has ended"),
             () = stand(election, &shutdown) => anyhow::bail!("the leader election has ended"),
+            () = injector.run() => anyhow::bail!("the keeping of torch-injection has ended"),
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
             () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
             ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),

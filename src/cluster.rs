@@ -5,6 +5,7 @@
 
 mod book;
 mod exec;
+mod injection;
 mod lease;
 mod listing;
 mod own;
@@ -19,6 +20,7 @@ use kube::{Api, Client};
 
 pub use book::{Changes, MOST_SHARDS, Shard, Written};
 pub use exec::{ExecError, Output};
+pub use injection::InjectionMap;
 pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
 pub use own::{Ca, Registration, Stored};

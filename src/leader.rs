@@ -69,6 +69,8 @@ pub struct Parts {
     pub restarter: Restarter,
     /// What readers see.
     pub view: View,
+    /// Told whenever that has changed.
+    pub published: watch::Sender<()>,
     /// Requests to learn.
     pub asks: mpsc::Receiver<Ask>,
     /// The metrics.
@@ -99,8 +101,18 @@ struct Subject {
 
 /// Works until it is dropped.
 pub async fn run(parts: Parts) {
-    let Parts { cluster, config: configs, leadership, restarter, view, asks, metrics, health, leader_ip } =
-        parts;
+    let Parts {
+        cluster,
+        config: configs,
+        leadership,
+        restarter,
+        view,
+        published,
+        asks,
+        metrics,
+        health,
+        leader_ip,
+    } = parts;
     let config = Arc::clone(&configs.borrow());
     let mut leader = Leader {
         tools: Arc::new(Tools { discovery: Discovery::new(cluster.clone()), cluster, restarter, metrics }),
@@ -122,6 +134,7 @@ pub async fn run(parts: Parts) {
         counts: (0, 0),
         waiters: Vec::new(),
         view,
+        published,
         leader_ip,
     };
     leader.reconfigure(config);
@@ -162,6 +175,7 @@ struct Leader {
     counts: (usize, usize),
     waiters: Vec<Waiter>,
     view: View,
+    published: watch::Sender<()>,
     leader_ip: watch::Sender<Option<IpAddr>>,
 }
 
@@ -284,6 +298,7 @@ impl Leader {
             self.memory.forget(&uid);
         }
         self.plan_what_is_due();
+        self.published.send_replace(());
         self.answer_waiters();
         self.say_who_leads();
         self.health.well("book", "");

@@ -15,6 +15,7 @@
 //! | 3 | [`leader`] | discovery, delivery, restart: carries out the plan |
 //! | 3 | [`certificates`] | keeps the certificates stored, published, registered, renewed |
 //! | 3 | [`election`] | which replica leads |
+//! | 3 | [`injection`] | keeps what the policy below the webhook injects from |
 //! | 3 | [`reload`] | takes up changes of the configuration file |
 //! | 2 | [`admission`] | pure: (review, configuration, book) → patch |
 //! | 2 | [`plan`] | pure: (configuration, book, pods, now) → what to do next, and why each node waits |
@@ -32,6 +33,7 @@ pub mod cluster;
 pub mod config;
 pub mod election;
 pub mod http;
+pub mod injection;
 pub mod leader;
 pub mod peers;
 pub mod plan;

@@ -69,6 +69,8 @@ pub struct Metrics {
     reloads: Family<Outcome, Counter>,
     nodes: Family<Outcome, Gauge>,
     leader: Gauge,
+    injection_writes: Family<Outcome, Counter>,
+    injection_nodes: Family<Outcome, Gauge>,
 }
 
 impl Default for Metrics {
@@ -89,6 +91,8 @@ impl Default for Metrics {
             "config_reloads", "Changes of the configuration file, by whether they were taken" => reloads,
             "nodes", "Configured nodes, by whether their address is known" => nodes,
             "leader", "Whether this replica leads" => leader,
+            "injection_writes", "Writes of what the admission policy injects from" => injection_writes,
+            "injection_nodes", "Configured nodes, by whether there is room for them in what the admission policy injects from" => injection_nodes,
         }
     }
 }
@@ -127,9 +131,7 @@ impl Metrics {
 
     /// So many nodes are known and unknown.
     pub fn nodes(&self, known: usize, unknown: usize) {
-        for (outcome, n) in [("known", known), ("unknown", unknown)] {
-            self.nodes.get_or_create(&Outcome { outcome }).set(i64::try_from(n).unwrap_or(i64::MAX));
-        }
+        set(&self.nodes, [("known", known), ("unknown", unknown)]);
     }
 
     /// Whether this replica leads.
@@ -137,11 +139,27 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// A ConfigMap of the admission policy was written, or could not be.
+    pub fn injection_write(&self, succeeded: bool) {
+        self.injection_writes.get_or_create(&Outcome { outcome: outcome(succeeded) }).inc();
+    }
+
+    /// The admission policy can inject so many nodes, and there is no room for so many.
+    pub fn injection_nodes(&self, kept: usize, left_out: usize) {
+        set(&self.injection_nodes, [("kept", kept), ("left_out", left_out)]);
+    }
+
     /// The metrics in the text form of OpenMetrics.
     pub fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes everything");
         text
+    }
+}
+
+fn set(gauges: &Family<Outcome, Gauge>, values: [(&'static str, usize); 2]) {
+    for (outcome, n) in values {
+        gauges.get_or_create(&Outcome { outcome }).set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 }
 
