@@ -87,6 +87,13 @@ pub enum Decision {
         /// Why no mount was added, where none was.
         no_mount: Option<NoMount>,
     },
+    /// The API server's policy has just injected, from what was known a moment ago.
+    Given {
+        /// RFC 6902 operations on the pod: none, unless more is known by now.
+        patch: Vec<Operation>,
+        /// Why no mount was added, where none was.
+        no_mount: Option<NoMount>,
+    },
 }
 
 impl Decision {
@@ -96,11 +103,30 @@ impl Decision {
             Self::Unchanged(why) => why.label(),
             Self::Injected { no_mount: None, .. } => "injected_with_mount",
             Self::Injected { no_mount: Some(why), .. } => why.label(),
+            Self::Given { patch, .. } if patch.is_empty() => Unchanged::AlreadySet.label(),
+            Self::Given { .. } => "refreshed",
+        }
+    }
+
+    /// What is to be done with the pod.
+    pub fn patch(&self) -> &[Operation] {
+        match self {
+            Self::Unchanged(_) => &[],
+            Self::Injected { patch, .. } | Self::Given { patch, .. } => patch,
+        }
+    }
+
+    fn warning(&self) -> Option<&'static str> {
+        match self {
+            Self::Unchanged(_) => None,
+            Self::Injected { no_mount, .. } | Self::Given { no_mount, .. } => {
+                no_mount.and_then(NoMount::warning)
+            }
         }
     }
 }
 
-/// An `add` of RFC 6902, the only operation that Torch needs.
+/// An `add` or `replace` of RFC 6902, the only operations that Torch needs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operation {
     op: &'static str,
@@ -159,17 +185,23 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
         return Err(Unchanged::OptedOut);
     }
     let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
-    if container.env.iter().flatten().any(|v| v.name == TRUSTED_PEERS) {
+    let set = container.env.iter().flatten().position(|v| v.name == TRUSTED_PEERS);
+    if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
     let value = join(&mesh.config.trusted_peers(&mesh.book, who));
     if value.is_empty() {
-        return Err(Unchanged::NothingKnown);
+        return Err(set.map_or(Unchanged::NothingKnown, |_| Unchanged::AlreadySet));
     }
     if TRUSTED_PEERS.len() + value.len() + 2 > MAX_VARIABLE {
         return Err(Unchanged::ValueTooLong);
     }
     let mount = mount(settings, &pod.spec, container);
+    if let Some(i) = set {
+        let mounted = pod.metadata.annotation(INJECTED) != Some(TRUSTED_PEERS);
+        let no_mount = mount.err().filter(|_| !mounted);
+        return Ok(Decision::Given { patch: refresh(&at, i, container, &value), no_mount });
+    }
     let patch = patch(pod, &at, container, &value, mount.as_ref().ok());
     Ok(Decision::Injected { patch, no_mount: mount.err() })
 }
@@ -198,6 +230,14 @@ fn patch(
     let done = if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS };
     patch.extend(annotate(pod, done));
     patch
+}
+
+/// Replaces a variable's value by the one of now, unless it is the same.
+fn refresh(at: &str, i: usize, container: &Container<'_>, value: &str) -> Vec<Operation> {
+    let before = container.env.as_ref().and_then(|env| env.get(i)?.value.as_deref());
+    let path = format!("{at}/env/{i}/value");
+    let replace = Operation { op: "replace", path, value: json!(value) };
+    before.is_some_and(|before| before != value).then_some(replace).into_iter().collect()
 }
 
 /// Appends to a list that may not be there yet.
@@ -238,11 +278,11 @@ struct Response<'a> {
 
 fn answer(uid: &str, decision: Decision) -> Answer {
     let mut response = Response { uid, allowed: true, patch_type: None, patch: None, warnings: vec![] };
-    if let Decision::Injected { patch, no_mount } = &decision {
+    if !decision.patch().is_empty() {
         response.patch_type = Some("JSONPatch");
-        response.patch = Some(BASE64.encode(json!(patch).to_string()));
-        response.warnings.extend(no_mount.and_then(NoMount::warning).map(Cow::Borrowed));
+        response.patch = Some(BASE64.encode(json!(decision.patch()).to_string()));
     }
+    response.warnings.extend(decision.warning().map(Cow::Borrowed));
     let review =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
     Answer { decision, body: review.to_string().into_bytes() }

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
-use crate::admission::{self, Decision, Input};
+use crate::admission::{self, Input};
 use crate::leader::Ask;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
@@ -80,7 +80,7 @@ async fn mutate(State(context): State<Context>, body: Body) -> Response {
     let input = Input { namespace: &context.namespace, snapshot: &snapshot };
     match admission::review(&body, input) {
         Ok(answer) => {
-            let injected = matches!(answer.decision, Decision::Injected { .. });
+            let injected = !answer.decision.patch().is_empty();
             context.metrics.admission(injected, answer.decision.label());
             ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
         }

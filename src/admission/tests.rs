@@ -91,6 +91,26 @@ fn patching_a_patched_pod_changes_nothing() {
     assert_eq!((label, twice), ("already_set", once));
 }
 
+#[test]
+fn what_the_policy_set_a_moment_ago_is_set_to_what_is_known_now() {
+    let (mut given, _) = patched(&pod("web"), &["single"]);
+    given["metadata"]["managedFields"] = json!([{"fieldsV1": {"f:metadata": {"f:annotations": {}}}}]);
+    let env = json!({"name": TRUSTED_PEERS, "value": format!("/dns/single/tcp/2121/p2p/{PEER},/dns/side/tcp/2121/p2p/{PEER}")});
+    let mut expected = given.clone();
+    expected["spec"]["containers"][1]["env"][1] = env;
+    assert_eq!(patched(&given, &["single", "side"]), (expected, "refreshed"));
+    assert_eq!(patched(&given, &["single"]), (given.clone(), "already_set"));
+    assert_eq!(patched(&given, &[]), (given.clone(), "already_set"));
+
+    // A pod whose author wrote both, as when one that runs is created again from what kubectl printed.
+    let mut written = given;
+    written["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:annotations"] =
+        json!({format!("f:{INJECTED}"): {}});
+    assert_eq!(patched(&written, &["single", "side"]), (written.clone(), "already_set"));
+    written["metadata"].as_object_mut().unwrap().remove("managedFields");
+    assert_eq!(patched(&written, &["single", "side"]), (written.clone(), "already_set"));
+}
+
 #[track_caller]
 fn unchanged(label: &str, change: impl FnOnce(&mut Value)) {
     let mut review_ = request(&pod("da-full-1"));

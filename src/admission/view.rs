@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 type Text<'a> = Cow<'a, str>;
 type Map<'a> = HashMap<Text<'a>, Text<'a>>;
@@ -81,6 +82,8 @@ pub(super) struct Metadata<'a> {
     pub annotations: Option<Map<'a>>,
     #[serde(borrow)]
     pub owner_references: Option<Vec<OwnerReference<'a>>>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 impl Metadata<'_> {
@@ -90,6 +93,13 @@ impl Metadata<'_> {
 
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.as_ref()?.get(key).map(AsRef::as_ref)
+    }
+
+    /// Whether the annotation has come in the course of this admission: the API server notes who sets
+    /// which fields before that begins.
+    pub fn was_given(&self, annotation: &str) -> bool {
+        let noted = |fields: &RawValue| fields.get().contains(&format!("\"f:{annotation}\""));
+        self.annotation(annotation).is_some() && self.managed_fields.is_some_and(|fields| !noted(fields))
     }
 }
 
