@@ -64,7 +64,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let outside = self.outside();
-        let kinds = "mutatingwebhookconfiguration,clusterrolebinding,clusterrole,flowschema";
+        let kinds = "mutatingadmissionpolicybinding,mutatingadmissionpolicy,mutatingwebhookconfiguration,clusterrolebinding,clusterrole,flowschema";
         let _ = kubectl::attempt(&["delete", "--ignore-not-found", kinds, &outside], None);
         let _ = kubectl::attempt(&["delete", "--wait=false", "namespace", &self.name], None);
         let _ = fs::remove_dir_all(&self.directory);

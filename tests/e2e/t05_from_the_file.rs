@@ -43,6 +43,8 @@ fn assert_nothing_is_left(bed: &Bed) {
     let outside = bed.namespace.outside();
     for object in [
         format!("mutatingwebhookconfiguration/{outside}"),
+        format!("mutatingadmissionpolicy/{outside}"),
+        format!("mutatingadmissionpolicybinding/{outside}"),
         format!("clusterrole/{outside}"),
         format!("clusterrolebinding/{outside}"),
         "deployment/torch".into(),
@@ -53,6 +55,7 @@ fn assert_nothing_is_left(bed: &Bed) {
         "secret/torch-tls".into(),
         "configmap/torch-ca".into(),
         "configmap/torch-book".into(),
+        "configmap/torch-injection".into(),
         "configmap/torch-config".into(),
     ] {
         let found = kubectl::get(bed.name(), &object).err().unwrap_or_default();

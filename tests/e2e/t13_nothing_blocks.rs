@@ -16,7 +16,9 @@ fn t13_nothing_blocks() {
     let torch = Torch::deploy(&bed, PAIR);
     bed.start_ready([&Node::bridge("da-bridge-1")]);
     torch.wait_address("da-bridge-1", &bed.address("da-bridge-1"));
-    // So that the other one would be injected, were Torch there.
+    // So that the other one would be injected, were Torch there. What the API server does of itself is
+    // another test's.
+    bed.kubectl(&["delete", "mutatingadmissionpolicybinding", &bed.namespace.outside()]);
     let [_, full] = Node::pair();
 
     torch.scale(0);

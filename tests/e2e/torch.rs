@@ -107,6 +107,10 @@ impl<'a> Torch<'a> {
         });
     }
 
+    pub fn namespace(&self) -> &str {
+        self.bed.name()
+    }
+
     pub fn shell(&self) -> &Shell {
         &self.bed.shell
     }
