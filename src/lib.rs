@@ -16,13 +16,14 @@
 //! | 3 | [`certificates`] | keeps the certificates stored, published, registered, renewed |
 //! | 3 | [`election`] | which replica leads |
 //! | 3 | [`injection`] | keeps what the policy below the webhook injects from |
-//! | 3 | [`reload`] | takes up changes of the configuration file |
+//! | 3 | [`reload`] | takes up changes of mounted files |
 //! | 2 | [`admission`] | pure: (review, configuration, book) → patch |
 //! | 2 | [`plan`] | pure: (configuration, book, pods, now) → what to do next, and why each node waits |
 //! | 2 | [`view`] | what readers see, exchanged mesh by mesh |
 //! | 1 | [`cluster`] | the only Kubernetes calls |
 //! | 1 | [`tls`] | certificates: make, read, swap |
 //! | 1 | [`telemetry`], [`shutdown`] | logs, metrics, health; signals |
+//! | 0 | [`connection`] | what is known of the connection that a request came by |
 //! | 0 | [`peers`], [`config`] | the words of Torch as types |
 
 pub mod admission;
@@ -31,6 +32,7 @@ pub mod certificates;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod connection;
 pub mod election;
 pub mod http;
 pub mod injection;

@@ -1,8 +1,10 @@
 //! The server of both ports: accepts, shakes hands where it is TLS, and hands each connection to HTTP,
 //! within limits.
 
+mod places;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,11 +13,12 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use self::places::{Place, Places};
+use crate::connection::Connection;
 use crate::shutdown::Shutdown;
 use crate::tls::Serving;
 
@@ -47,28 +50,27 @@ pub enum Transport {
 
 /// Serves until the end has come and the last request is answered.
 pub async fn run(listener: TcpListener, transport: Transport, router: Router, shutdown: Shutdown) {
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Places::new(MOST_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     loop {
-        let permit = Arc::clone(&connections).acquire_owned().await.expect("it is never closed");
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = shutdown.stopped() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let Some((stream, from, place)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         };
         let (transport, router, watcher) = (transport.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, transport, router, watcher).await {
-                tracing::debug!(%error, "a connection ended");
+            let connection = connection(stream, from, transport, router, watcher, &place);
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = place.given_up() => Err("its place was needed".into()),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %from, "a connection ended");
             }
-            drop(permit);
         });
     }
     drop(listener);
@@ -77,36 +79,61 @@ pub async fn run(listener: TcpListener, transport: Transport, router: Router, sh
     }
 }
 
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, IpAddr, Arc<Place>)> {
+    match listener.accept().await {
+        Ok((stream, from)) => {
+            let from = from.ip().to_canonical();
+            Some((stream, from, Arc::new(places.take(from).await)))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            None
+        }
+    }
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
+    from: IpAddr,
     transport: Transport,
     router: Router,
     watcher: Watcher,
+    place: &Arc<Place>,
 ) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     match transport {
-        Transport::Plain => serve(stream, router, watcher).await,
+        Transport::Plain => {
+            let connection = Connection { from, vouched_for: false };
+            serve(stream, connection, router, watcher, place).await
+        }
         Transport::Tls(serving) => {
             let acceptor = TlsAcceptor::from(serving.current());
-            serve(timeout(FIRST, acceptor.accept(stream)).await??, router, watcher).await
+            let stream = timeout(FIRST, acceptor.accept(stream)).await??;
+            // The handshake has verified it.
+            let vouched_for = stream.get_ref().1.peer_certificates().is_some();
+            serve(stream, Connection { from, vouched_for }, router, watcher, place).await
         }
     }
 }
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    connection: Connection,
     router: Router,
     watcher: Watcher,
+    place: &Arc<Place>,
 ) -> Result<(), Failure> {
-    let asked = Arc::new(AtomicBool::new(false));
     let service = {
-        let asked = Arc::clone(&asked);
-        TowerToHyperService::new(router.map_request(move |request: http::Request<hyper::body::Incoming>| {
-            asked.store(true, Ordering::Relaxed);
-            request
-        }))
+        let place = Arc::clone(place);
+        TowerToHyperService::new(router.map_request(
+            move |mut request: http::Request<hyper::body::Incoming>| {
+                place.asked();
+                request.extensions_mut().insert(connection);
+                request
+            },
+        ))
     };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,7 +145,7 @@ async fn serve(
         done = &mut connection => return Ok(done?),
         () = tokio::time::sleep(FIRST) => {}
     }
-    if !asked.load(Ordering::Relaxed) {
+    if !place.has_asked() {
         return Err("no request came".into());
     }
     Ok(connection.await?)
