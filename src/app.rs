@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, watch};
 use crate::certificates::Keeper;
 use crate::cluster::Cluster;
 use crate::election::Election;
-use crate::http::{self, Context, Forward};
+use crate::http::{self, Context, Forward, Guard, RestAuth};
 use crate::injection::Injector;
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts};
 use crate::peers::Book;
-use crate::reload::Reload;
+use crate::reload::{ClientCa, Reload};
 use crate::server::{self, Transport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
@@ -48,6 +48,12 @@ pub struct ServeArgs {
     /// The MutatingWebhookConfiguration whose caBundle is kept right [default: torch-<namespace>]
     #[arg(long, value_name = "NAME")]
     pub webhook_configuration: Option<String>,
+    /// Who may call REST
+    #[arg(long, value_name = "HOW", value_enum, default_value = "token")]
+    pub rest_auth: RestAuth,
+    /// Answer reviews to clients only whose certificate is signed by a CA in this file
+    #[arg(long, value_name = "FILE")]
+    pub webhook_client_ca: Option<PathBuf>,
 }
 
 /// Serves until a signal ends it. What can fail fails before the first socket is bound.
@@ -65,11 +71,16 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .await
         .context("no certificate to serve with")?;
     let serving = keeper.serving();
+    let client_ca = match args.webhook_client_ca {
+        Some(path) => Some(ClientCa::begin(path, Arc::clone(&serving)).await?),
+        None => None,
+    };
 
     let (asks, asked) = mpsc::channel(64);
     let snapshot = Snapshot::begin(Arc::clone(&config.borrow()), &Book::default());
     let view: View = Arc::new(ArcSwap::from_pointee(snapshot));
     let (leader_ip, leader) = watch::channel(None);
+    let metrics = Arc::new(Metrics::default());
     let context = Context {
         namespace,
         view: Arc::clone(&view),
@@ -81,11 +92,16 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             standing: keeper.standing(),
         },
         bodies: Arc::default(),
-        metrics: Arc::new(Metrics::default()),
+        guard: Arc::new(match args.rest_auth {
+            RestAuth::Token => Guard::by_token(cluster.clone(), names[0].clone(), Arc::clone(&metrics)),
+            RestAuth::None => Guard::open(),
+        }),
+        client_certificate: client_ca.is_some(),
+        metrics: Arc::clone(&metrics),
         health: Arc::new(Health::default()),
         shutdown: Shutdown::default(),
     };
-    let Context { metrics, health, shutdown, .. } = context.clone();
+    let Context { health, shutdown, .. } = context.clone();
     for part in ["book", "pods"] {
         health.expect(part);
     }
@@ -122,6 +138,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             () = injector.run() => anyhow::bail!("the keeping of torch-injection has ended"),
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
             () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
+            () = keep_up(client_ca) => anyhow::bail!("the watch on the CA for clients has ended"),
             ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),
         }
     };
@@ -146,6 +163,14 @@ async fn stand(election: Election, shutdown: &Shutdown) {
 /// The name of a replica outside of the cluster.
 fn a_name() -> String {
     format!("torch-{:08x}", fastrand::u32(..))
+}
+
+/// Takes up changes of the CA for clients, where there is one.
+async fn keep_up(client_ca: Option<ClientCa>) {
+    match client_ca {
+        Some(client_ca) => client_ca.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {

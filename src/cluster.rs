@@ -3,6 +3,7 @@
 //! Every call has a deadline, since the client has none of its own, and says in its error which act
 //! failed and on what.
 
+mod auth;
 mod book;
 mod exec;
 mod injection;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
+pub use auth::User;
 pub use book::{Changes, MOST_SHARDS, Shard, Written};
 pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;
@@ -125,6 +127,18 @@ impl Cluster {
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
         Ok(Self { client, namespace })
+    }
+
+    /// A cluster whose API server `answer` stands in for.
+    #[cfg(test)]
+    pub(crate) fn played_by<F>(
+        namespace: &str,
+        answer: impl FnMut(http::Request<kube::client::Body>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = std::io::Result<http::Response<String>>> + Send + 'static,
+    {
+        Self { client: Client::new(tower::service_fn(answer), namespace), namespace: namespace.into() }
     }
 
     /// The namespace's name.

@@ -1,5 +1,6 @@
 //! HTTP: the routes on the TLS port and on the plain one.
 
+mod auth;
 mod body;
 mod forward;
 mod rest;
@@ -22,6 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
 use crate::view::View;
 
+pub use auth::{Guard, RestAuth};
 pub use body::Bodies;
 pub use forward::Forward;
 
@@ -41,6 +43,10 @@ pub struct Context {
     pub forward: Forward,
     /// What reads bodies.
     pub bodies: Arc<Bodies>,
+    /// What lets requests to REST pass.
+    pub guard: Arc<Guard>,
+    /// Whether reviews are answered on connections with a client certificate only.
+    pub client_certificate: bool,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether all parts are well.
@@ -51,9 +57,15 @@ pub struct Context {
 
 /// The routes on the TLS port.
 pub fn routes(context: Context) -> Router {
+    let mutate = post(mutate);
+    let mutate = if context.client_certificate {
+        mutate.route_layer(middleware::from_fn_with_state(context.clone(), auth::check_client))
+    } else {
+        mutate
+    };
     Router::new()
-        .route("/mutate", post(mutate))
-        .merge(rest::routes())
+        .route("/mutate", mutate)
+        .merge(rest::routes(&context.guard))
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(middleware::from_fn(within))

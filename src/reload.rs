@@ -1,7 +1,9 @@
-//! Takes up changes of the configuration file while Torch runs.
+//! Takes up changes of files while Torch runs: of the configuration, and of the CA for clients.
 //!
-//! The file is read again and compared: a mounted ConfigMap changes by a swap of directories, which a
+//! A file is read again and compared: a mounted ConfigMap changes by a swap of directories, which a
 //! watch of the file misses.
+
+mod client_ca;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use tokio::sync::watch;
 
 use crate::config::{self, Config, MAX_FILE};
 use crate::telemetry::{Health, Metrics};
+
+pub use client_ca::ClientCa;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -113,12 +117,14 @@ impl Reload {
     }
 }
 
-/// Reads the file, not more of it than a configuration may hold.
 async fn read(path: &Path) -> Result<String, Error> {
-    let fail = |why| Error::Read { path: path.to_owned(), why };
-    let file = tokio::fs::File::open(path).await.map_err(fail)?;
+    self::text(path).await.map_err(|why| Error::Read { path: path.to_owned(), why })
+}
+
+/// Reads a file, not more of it than a configuration may hold.
+async fn text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    file.take(MAX_FILE as u64 + 1).read_to_string(&mut text).await.map_err(fail)?;
+    tokio::fs::File::open(path).await?.take(MAX_FILE as u64 + 1).read_to_string(&mut text).await?;
     Ok(text)
 }
 

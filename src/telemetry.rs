@@ -67,6 +67,7 @@ pub struct Metrics {
     evictions: Family<Outcome, Counter>,
     restarts: Family<Reason, Counter>,
     reloads: Family<Outcome, Counter>,
+    authorizations: Family<Outcome, Counter>,
     nodes: Family<Outcome, Gauge>,
     leader: Gauge,
     injection_writes: Family<Outcome, Counter>,
@@ -89,6 +90,7 @@ impl Default for Metrics {
             "evictions", "Evictions asked for, by the answer" => evictions,
             "restarts", "Nodes restarted, by why" => restarts,
             "config_reloads", "Changes of the configuration file, by whether they were taken" => reloads,
+            "rest_authorizations", "Requests to REST, by whether they were let pass" => authorizations,
             "nodes", "Configured nodes, by whether their address is known" => nodes,
             "leader", "Whether this replica leads" => leader,
             "injection_writes", "Writes of what the admission policy injects from" => injection_writes,
@@ -127,6 +129,11 @@ impl Metrics {
     /// The configuration file changed.
     pub fn reload(&self, taken: bool) {
         self.reloads.get_or_create(&Outcome { outcome: outcome(taken) }).inc();
+    }
+
+    /// A request to REST was let pass, or was not.
+    pub fn authorization(&self, outcome: &'static str) {
+        self.authorizations.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// So many nodes are known and unknown.

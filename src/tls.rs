@@ -1,7 +1,7 @@
 //! Certificates: making them, reading them, and serving with them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
@@ -9,12 +9,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ResolvesServerCert;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// How long a CA of Torch's own lives.
@@ -210,34 +211,66 @@ pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
     ]
 }
 
-/// What the server shows, exchanged as a whole while it serves.
-pub struct Serving(ArcSwap<ServerConfig>);
+/// What the server shows and whom it knows, exchanged as a whole while it serves.
+pub struct Serving {
+    config: ArcSwap<ServerConfig>,
+    parts: Mutex<(Arc<CertifiedKey>, Clients)>,
+}
 
 impl Serving {
-    /// Begins with this certificate.
+    /// Begins with this certificate, and knows no clients.
     pub fn new(key: Arc<CertifiedKey>) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::new(server_config(key))))
+        let clients = Clients(WebPkiClientVerifier::no_client_auth());
+        let config = ArcSwap::new(server_config(&key, &clients));
+        Arc::new(Self { config, parts: Mutex::new((key, clients)) })
     }
 
-    /// Goes on with this one; connections that stand are not touched.
+    /// Goes on with this certificate; connections that stand are not touched.
     pub fn swap(&self, key: Arc<CertifiedKey>) {
-        self.0.store(server_config(key));
+        self.change(|parts| parts.0 = key);
+    }
+
+    /// Asks for client certificates from now on, and ends no handshake for want of one.
+    pub fn know(&self, clients: Clients) {
+        self.change(|parts| parts.1 = clients);
     }
 
     /// The configuration for the next connection.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.0.load_full()
+        self.config.load_full()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut (Arc<CertifiedKey>, Clients))) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut parts);
+        self.config.store(server_config(&parts.0, &parts.1));
+    }
+}
+
+/// The clients that a CA vouches for.
+#[derive(Clone)]
+pub struct Clients(Arc<dyn ClientCertVerifier>);
+
+impl Clients {
+    /// Those with a certificate of one of the CAs in `ca`.
+    ///
+    /// # Errors
+    /// Where `ca` is not PEM, or holds none.
+    pub fn of(ca: &str) -> Result<Self, Error> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider());
+        let verifier = verifier.allow_unauthenticated().build();
+        verifier.map(Self).map_err(|e| unreadable(CA_CRT, e))
     }
 }
 
 /// TLS 1.2 and 1.3, HTTP/1.1 only: the API server calls webhooks by nothing else, and HTTP/2 would only
 /// add to what can be attacked.
-fn server_config(key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
+fn server_config(key: &Arc<CertifiedKey>, clients: &Clients) -> Arc<ServerConfig> {
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has the cipher suites of TLS 1.2 and 1.3")
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::clone(&clients.0))
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
@@ -248,17 +281,21 @@ fn server_config(key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
 /// # Errors
 /// Where `ca` is not PEM.
 pub fn client_config(ca: &str) -> Result<Arc<rustls::ClientConfig>, Error> {
-    let mut roots = rustls::RootCertStore::empty();
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring has the cipher suites of TLS 1.2 and 1.3")
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn roots(ca: &str) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         let certificate = certificate.map_err(|e| unreadable(CA_CRT, e))?;
         roots.add(certificate).map_err(|e| unreadable(CA_CRT, e))?;
     }
-    let config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the cipher suites of TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(roots)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router, middleware};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::Context;
 use super::body::Missing;
+use super::{Context, Guard, auth};
 use crate::leader::Ask;
 use crate::peers::{Address, Who, join};
 use crate::plan::NodeState;
@@ -37,12 +37,15 @@ const LEARN: Duration = Duration::from_secs(8);
 /// How soon a node may ask again, in seconds, where nothing is known yet.
 const ASK_AGAIN: &str = "2";
 
-pub(super) fn routes() -> Router<Context> {
+/// The routes, each behind the guard. (What is no path or method is told to everybody.)
+pub(super) fn routes(guard: &Arc<Guard>) -> Router<Context> {
+    let check = middleware::from_fn_with_state(Arc::clone(guard), auth::check);
+    let guarded = |handlers: MethodRouter<Context>| handlers.route_layer(check.clone());
     Router::new()
-        .route("/config", get(config))
-        .route("/list", get(list))
-        .route("/gen", post(generate))
-        .route("/genAll", post(generate_all))
+        .route("/config", guarded(get(config)))
+        .route("/list", guarded(get(list)))
+        .route("/gen", guarded(post(generate)))
+        .route("/genAll", guarded(post(generate_all)))
 }
 
 /// An answer: `{"status": …, "body": …}`, the HTTP status being the same.

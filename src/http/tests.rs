@@ -11,8 +11,10 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::certificates::Standing;
+use crate::cluster::Cluster;
 use crate::config;
 use crate::config::Meshes;
+use crate::connection::Connection;
 use crate::leader::TooMany;
 use crate::peers::{Book, Known};
 use crate::plan::NodeState;
@@ -78,6 +80,8 @@ fn bed(known: &[&str]) -> Bed {
             standing: watch::channel(Standing::Not("no cluster".into())).1,
         },
         bodies: Arc::default(),
+        guard: Arc::new(Guard::open()),
+        client_certificate: false,
         metrics: Arc::default(),
         health: Arc::default(),
         shutdown: Shutdown::default(),
@@ -309,4 +313,48 @@ async fn health_is_told_on_the_plain_port_only() {
     for (path, status) in secret {
         assert_eq!(get(path).await.0.as_u16(), status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn reviews_need_a_client_certificate_where_that_is_asked_for() {
+    let Bed { mut context, .. } = bed(&BOTH);
+    context.client_certificate = true;
+    let ask = |path: &str, vouched_for| {
+        let connection = Connection { vouched_for, ..Connection::default() };
+        let request = http::Request::post(path).extension(connection);
+        send(routes(context.clone()), request.body(Body::from(r#"{"podName":"da-full-1"}"#)).unwrap())
+    };
+    assert_eq!(ask("/mutate", true).await.0.as_u16(), 400, "it is no review");
+    let (status, _, body) = ask("/mutate", false).await;
+    assert_eq!((status.as_u16(), body.contains("client certificate")), (403, true), "{body}");
+    assert_eq!(ask("/gen", false).await.0.as_u16(), 200, "REST goes by tokens");
+    let counted = r#"{outcome="unchanged",reason="no_client_certificate"} 1"#;
+    assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());
+}
+
+#[tokio::test]
+async fn rest_is_guarded_and_nothing_else_is() {
+    let Bed { mut context, .. } = bed(&BOTH);
+    let cluster = Cluster::played_by("da", |_| async { Err(std::io::ErrorKind::ConnectionRefused.into()) });
+    context.guard = Arc::new(Guard::by_token(cluster, String::new(), Arc::clone(&context.metrics)));
+    for (method, path) in [("GET", "/config"), ("GET", "/list"), ("POST", "/gen"), ("POST", "/genAll")] {
+        let (status, headers, _) = call(&context, method, path, "").await;
+        assert_eq!(
+            (status, &headers["www-authenticate"]),
+            (401, &HeaderValue::from_static(r#"Bearer realm="torch""#))
+        );
+        let request = http::Request::builder().method(method).uri(path).header("authorization", "Bearer x");
+        let (status, headers, _) = send(routes(context.clone()), request.body(Body::empty()).unwrap()).await;
+        assert_eq!((status.as_u16(), &headers["retry-after"]), (503, &HeaderValue::from_static("2")));
+    }
+    for (status, method, path) in
+        [(405, "GET", "/gen"), (405, "POST", "/list"), (404, "GET", "/"), (404, "GET", "/gen/")]
+    {
+        assert_eq!(call(&context, method, path, "").await.0, status, "{method} {path}");
+    }
+    let (status, ..) =
+        send(routes(context.clone()), http::Request::post("/mutate").body(Body::empty()).unwrap()).await;
+    assert_eq!(status.as_u16(), 400);
+    let counted = r#"torch_rest_authorizations_total{outcome="unavailable"} 4"#;
+    assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());
 }

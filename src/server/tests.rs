@@ -122,3 +122,67 @@ async fn the_plain_port_has_the_same_limits() {
     assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap_or(0), 0, "who says nothing is hung up on");
 }
+
+/// A CA for clients and somebody it vouches for, as a TLS client that trusts the server of `bed`.
+fn client(bed: &Bed, vouched_by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> TlsConnector {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, vouched_by).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(
+        bed.own.ca().as_bytes(),
+    );
+    roots.add(ca.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        );
+    TlsConnector::from(Arc::new(config.unwrap()))
+}
+
+/// A CA, and its certificate in PEM.
+fn client_ca() -> (rcgen::Issuer<'static, rcgen::KeyPair>, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = params.self_signed(&key).unwrap().pem();
+    (rcgen::Issuer::new(params, key), pem)
+}
+
+async fn says(bed: &Bed, connector: TlsConnector) -> std::io::Result<String> {
+    let stream = TcpStream::connect(bed.at).await?;
+    let mut stream = connector.connect(ServerName::try_from("torch.da.svc").unwrap(), stream).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: torch\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.rsplit("\r\n").next().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn requests_know_their_connection_and_whether_a_client_is_vouched_for() {
+    let told = async |axum::Extension(connection): axum::Extension<Connection>| format!("{connection:?}");
+    let bed = bed(Router::new().route("/", get(told))).await;
+    let nobody = || TlsConnector::from(tls::client_config(bed.own.ca()).unwrap());
+    let (ca, pem) = client_ca();
+    let (stranger, _) = client_ca();
+    let is = |vouched_for| format!("{:?}", Connection { from: "127.0.0.1".parse().unwrap(), vouched_for });
+
+    assert_eq!(says(&bed, client(&bed, &ca)).await.unwrap(), is(false), "nobody is known yet");
+    bed.serving.know(tls::Clients::of(&pem).unwrap());
+    assert_eq!(says(&bed, client(&bed, &ca)).await.unwrap(), is(true));
+    assert_eq!(says(&bed, nobody()).await.unwrap(), is(false), "the leader's own handshake shows none");
+    assert!(says(&bed, client(&bed, &stranger)).await.is_err());
+    bed.serving.swap(bed.own.check(&names(), Timestamp::now()).unwrap());
+    assert_eq!(
+        says(&bed, client(&bed, &ca)).await.unwrap(),
+        is(true),
+        "a new certificate changes nothing of it"
+    );
+    assert!(tls::Clients::of("").is_err() && tls::Clients::of("-----BEGIN").is_err());
+}

@@ -12,12 +12,15 @@ use serde_json::{Value, json};
 use crate::kubectl;
 use crate::node::{self, Node};
 use crate::pods::{Pod, Pods};
-use crate::shell::Shell;
+use crate::shell::{Shell, TOKEN};
 use crate::wait::{SOON, check, eventually};
 
 /// The pod from which the tests call others. It is there before Torch, and the configuration never
 /// names it.
 const CLIENT: &str = "client";
+
+/// Its ServiceAccount, which may call all of REST.
+const OPERATOR: &str = "operator";
 
 pub fn torch_image() -> String {
     env::var("TORCH_IMAGE").unwrap_or_else(|_| "localhost/torch:test".into())
@@ -59,13 +62,20 @@ impl Namespace {
     pub fn outside(&self) -> String {
         format!("torch-{}", self.name)
     }
+
+    /// The name of a ClusterRole for callers of this namespace's Torch.
+    pub fn role(&self, role: &str) -> String {
+        format!("torch:{}:{role}", self.name)
+    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
         let outside = self.outside();
         let kinds = "mutatingadmissionpolicybinding,mutatingadmissionpolicy,mutatingwebhookconfiguration,clusterrolebinding,clusterrole,flowschema";
-        let _ = kubectl::attempt(&["delete", "--ignore-not-found", kinds, &outside], None);
+        let [nodes, operator] = ["nodes", "operator"].map(|role| self.role(role));
+        let delete = ["delete", "--ignore-not-found", kinds, &outside, &nodes, &operator];
+        let _ = kubectl::attempt(&delete, None);
         let _ = kubectl::attempt(&["delete", "--wait=false", "namespace", &self.name], None);
         let _ = fs::remove_dir_all(&self.directory);
     }
@@ -80,7 +90,10 @@ impl Bed {
             kubectl::get(&namespace.name, "serviceaccount/default")
         });
         kubectl::apply(&namespace.name, &node::start_script());
-        kubectl::apply(&namespace.name, &node::bare_pod(CLIENT, "exec sleep infinity"));
+        make_operator(&namespace);
+        let mut client = node::bare_pod(CLIENT, "exec sleep infinity");
+        client["spec"]["serviceAccountName"] = json!(OPERATOR);
+        kubectl::apply(&namespace.name, &client);
         pods.wait_ready(CLIENT, SOON);
         let shell = Shell::open(&namespace.name, CLIENT);
         Self { pods, shell, namespace }
@@ -212,7 +225,8 @@ impl Bed {
     /// Tells what there is, for whoever reads of a failure.
     fn report(&self) {
         let namespace = self.name();
-        let list = self.shell.curl(&format!("--cacert /tmp/ca.crt https://torch.{namespace}.svc/list"));
+        let list =
+            self.shell.curl(&format!("--cacert /tmp/ca.crt {TOKEN} https://torch.{namespace}.svc/list"));
         let kubectl = |args: &[&str]| {
             kubectl::attempt(&[&["-n", namespace], args].concat(), None).unwrap_or_else(|why| why)
         };
@@ -230,4 +244,13 @@ impl Drop for Bed {
             self.report();
         }
     }
+}
+
+/// A ServiceAccount for whoever runs the nodes, as the README has it made.
+fn make_operator(namespace: &Namespace) {
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": OPERATOR}});
+    kubectl::apply(&namespace.name, &account);
+    let role = namespace.role("operator");
+    let account = format!("--serviceaccount={}:{OPERATOR}", namespace.name);
+    kubectl::run(&["create", "clusterrolebinding", &role, &format!("--clusterrole={role}"), &account]);
 }

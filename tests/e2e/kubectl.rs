@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -13,9 +13,13 @@ pub fn command() -> Command {
         env::var_os("KUBECONFIG").is_some(),
         "set KUBECONFIG to the cluster to test on: `KUBECONFIG=$(tests/cluster/up)`"
     );
-    let of_test_bed =
-        env::var("TORCH_CLUSTER_DIR").unwrap_or_else(|_| "/tmp/torch-cluster".into()) + "/bin/kubectl";
-    if Path::new(&of_test_bed).exists() { Command::new(of_test_bed) } else { Command::new("kubectl") }
+    let of_test_bed = test_bed().join("bin/kubectl");
+    if of_test_bed.exists() { Command::new(of_test_bed) } else { Command::new("kubectl") }
+}
+
+/// The directory of the test bed.
+pub fn test_bed() -> PathBuf {
+    env::var_os("TORCH_CLUSTER_DIR").map_or_else(|| "/tmp/torch-cluster".into(), PathBuf::from)
 }
 
 /// Runs it; gives what it printed, or what it said in failing.

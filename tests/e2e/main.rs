@@ -29,3 +29,5 @@ mod t12_probes_and_hostile_containers;
 mod t13_nothing_blocks;
 mod t14_cost;
 mod t14_without_torch;
+mod t15_auth;
+mod t16_held_connections;

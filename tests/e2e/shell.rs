@@ -11,6 +11,10 @@ use crate::kubectl;
 /// Ends what a command prints.
 const END: &str = "--end-of-output--";
 
+/// What has curl show the token of the shell's pod.
+pub const TOKEN: &str =
+    r#"-H "Authorization: Bearer $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)""#;
+
 /// A shell in a pod, kept open, since opening one takes far longer than what is done in it.
 pub struct Shell {
     kubectl: Child,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::node::{Node, bare_pod};
-use crate::shell::Answer;
+use crate::shell::{Answer, TOKEN};
 use crate::torch::Torch;
 use crate::wait::{SOON, check, eventually};
 
@@ -148,7 +148,8 @@ fn t11_rest_too_many() {
 
     let many = "-Z --parallel-immediate --parallel-max 80 -o /dev/null -w '%{http_code} '";
     let url = format!("'https://torch.{}.svc/gen?[1-80]'", bed.name());
-    let ask = format!("curl -s --cacert /tmp/ca.crt --data '{{\"podName\":\"silent\"}}' {many} {url}");
+    let ask =
+        format!("curl -s --cacert /tmp/ca.crt {TOKEN} --data '{{\"podName\":\"silent\"}}' {many} {url}");
     let statuses = bed.shell.run(&ask).unwrap();
     let count = |status: &str| statuses.split_whitespace().filter(|s| *s == status).count();
     assert!(count("429") > 0 && count("503") > 0, "{statuses}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bed::{Bed, torch_image};
 use crate::kubectl;
 use crate::pods::Pod;
-use crate::shell::{Answer, Shell, quote};
+use crate::shell::{Answer, Shell, TOKEN, quote};
 use crate::wait::{SOON, check, eventually};
 
 /// The group of the original project's example.
@@ -121,8 +121,13 @@ impl<'a> Torch<'a> {
         eventually("one leads", SOON, || self.leader()).name().to_owned()
     }
 
-    /// Calls it by TLS; `arguments` as in a shell.
+    /// Calls it by TLS as one who may call everything; `arguments` as in a shell.
     pub fn curl(&self, path: &str, arguments: &str) -> Result<Answer, String> {
+        self.curl_as_nobody(path, &format!("{TOKEN} {arguments}"))
+    }
+
+    /// Calls it by TLS and shows no token.
+    pub fn curl_as_nobody(&self, path: &str, arguments: &str) -> Result<Answer, String> {
         let url = format!("https://torch.{}.svc{path}", self.bed.name());
         self.bed.shell.curl(&format!("--cacert /tmp/ca.crt {arguments} {}", quote(&url)))
     }
