@@ -235,7 +235,7 @@ pub struct Pod {
     pub ready: bool,
     /// Whether it opted out by the annotation [`INJECT`].
     pub opted_out: bool,
-    /// Whether the webhook gave it its variable, by the annotation [`INJECTED`].
+    /// Whether Torch gave it its variable, by the annotation [`INJECTED`].
     pub injected: bool,
     /// Its containers, init containers included.
     pub containers: Vec<Container>,

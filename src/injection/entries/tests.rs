@@ -32,8 +32,8 @@ fn an_entry_says_all_that_the_policy_asks() {
         "
 mutualPeers:
   - peers: [{nodeName: other}]
-  - peers: [{nodeName: a}, {nodeName: b, containerName: car, trustedPeersPath: /x y, includeSelf: true}]
-  - peers: [{nodeName: b}, {nodeName: c, volume: {claimName: mine}}, {nodeName: d, volume: {name: v, subPath: s/t}}]
+  - peers: [{nodeName: a}, &b {nodeName: b, containerName: car, trustedPeersPath: /x y, includeSelf: true}]
+  - peers: [*b, {nodeName: c, volume: {claimName: mine}}, {nodeName: d, volume: {name: v, subPath: s/t}}]
 ",
         &book([known("a-10", Some("a")), known("a-9", Some("a")), known("b", None), known("c", None)]),
     );
