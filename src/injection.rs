@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::{self, Change, Cluster, InjectionMap};
 use crate::election::Leadership;
@@ -41,6 +42,8 @@ pub struct Injector {
     made_of: (Arc<Snapshot>, Vec<Arc<Book>>),
     kept: Kept,
     failing: Option<String>,
+    /// Not before then, after a failure.
+    again: Instant,
 }
 
 /// The ConfigMaps.
@@ -76,6 +79,7 @@ impl Injector {
             made_of: <(Arc<Snapshot>, Vec<Arc<Book>>)>::default(),
             kept: Kept::default(),
             failing: None,
+            again: Instant::now(),
         }
     }
 
@@ -85,7 +89,9 @@ impl Injector {
         loop {
             if self.leadership.borrow_and_update().is_ours() {
                 self.make();
-                self.keep_all().await;
+                if Instant::now() >= self.again {
+                    self.keep_all().await;
+                }
             } else {
                 // Who leads then writes them, and what is known of them now will be old.
                 self.kept = Kept::default();
@@ -94,9 +100,9 @@ impl Injector {
                 Ok(()) = self.changed.changed() => {}
                 Ok(()) = self.leadership.changed() => {}
                 Some((number, change)) = self.kept.versions.next() => self.kept.saw(number, &change),
-                () = tokio::time::sleep(AGAIN), if self.failing.is_some() => {}
+                () = sleep_until(self.again), if self.failing.is_some() => {}
             }
-            tokio::time::sleep(self.gather()).await;
+            sleep(self.gather()).await;
             while let Some(Some((number, change))) = self.kept.versions.next().now_or_never() {
                 self.kept.saw(number, &change);
             }
@@ -140,6 +146,9 @@ impl Injector {
         let failing = self.try_to_keep_all().await.err().map(|error| error.to_string());
         if let (Some(error), true) = (&failing, failing != self.failing) {
             tracing::warn!(error, "cannot keep what the admission policy injects from; trying again");
+        }
+        if failing.is_some() {
+            self.again = Instant::now() + AGAIN;
         }
         self.failing = failing;
     }
