@@ -1,5 +1,6 @@
 //! The pods of the nodes, on the real API server, as kubelets would report them.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
@@ -75,7 +76,7 @@ impl Fleet {
     }
 
     /// What Torch has written down, by the nodes' names.
-    pub async fn book(&self) -> anyhow::Result<Vec<(String, String)>> {
+    pub async fn book(&self) -> anyhow::Result<HashMap<String, String>> {
         let books = self.books().await?;
         let entries = books.into_iter().flat_map(|map| map.data.unwrap_or_default());
         Ok(entries.filter_map(|(key, text)| Some((key.strip_prefix("node_")?.to_owned(), text))).collect())

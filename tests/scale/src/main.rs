@@ -13,6 +13,8 @@ mod proxy;
 mod report;
 mod torch;
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use kube::Client;
 
@@ -25,7 +27,17 @@ use proxy::Proxy;
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().expect("this comes first");
     let sizes = sizes()?;
     let client = Client::try_default().await.context("no API server: set KUBECONFIG")?;

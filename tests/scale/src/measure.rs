@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Nothing asked for so long: Torch has done what there was to do.
 const QUIET: Duration = Duration::from_millis(1500);
 
+/// How often the book is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How long Torch is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -103,20 +106,19 @@ impl Bench {
         };
         let torch = Torch::start(&self.fleet.namespace, &self.proxy.kubeconfig(), &self.fleet.config())?;
         let known = self.learn(&torch, size).await?;
-        self.settle().await;
+        self.settle(&(0..size).collect::<Vec<_>>()).await?;
         let learning = self.since(&none, &torch)?;
         let mark = self.mark(&torch)?;
         sleep(IDLE).await;
         let idle = self.since(&mark, &torch)?;
         let mark = self.mark(&torch)?;
         self.fleet.change(0, 1).await?;
-        self.settle().await;
+        self.settle(&[0]).await?;
         let change = self.since(&mark, &torch)?;
         let mark = self.mark(&torch)?;
         let changed = self.change_some(size).await?;
-        self.settle().await;
+        let missed = self.settle(&changed).await?;
         let changes = self.since(&mark, &torch)?;
-        let missed = self.missed(&changed).await?;
         let (memory, peak) = torch.memory()?;
         Ok(Figures { nodes: size, known, learning, idle, change, changes, missed, peak, memory })
     }
@@ -134,12 +136,20 @@ impl Bench {
         Ok(None)
     }
 
-    /// Waits until nothing is asked any more.
-    async fn settle(&self) {
-        let (begun, from) = (Instant::now(), Instant::now());
+    /// Waits until the book holds these nodes' addresses, and then nothing is asked any more; gives those
+    /// that it does not come to hold.
+    async fn settle(&self, nodes: &[usize]) -> anyhow::Result<Vec<String>> {
+        let begun = Instant::now();
+        let mut missed = self.missed(nodes).await?;
+        while !missed.is_empty() && begun.elapsed() < PATIENCE {
+            sleep(LOOK).await;
+            missed = self.missed(nodes).await?;
+        }
+        let from = Instant::now();
         while self.proxy.last().max(from).elapsed() < QUIET && begun.elapsed() < PATIENCE {
             sleep(Duration::from_millis(50)).await;
         }
+        Ok(missed)
     }
 
     async fn change_some(&self, size: usize) -> anyhow::Result<Vec<usize>> {
@@ -151,13 +161,13 @@ impl Bench {
         Ok(nodes)
     }
 
-    async fn missed(&self, changed: &[usize]) -> anyhow::Result<Vec<String>> {
+    /// The nodes of these whose address the book does not hold.
+    async fn missed(&self, nodes: &[usize]) -> anyhow::Result<Vec<String>> {
         let book = self.fleet.book().await?;
         let is_there = |node: &usize| {
-            let (name, address) = (fleet::name(*node), self.nodes.address(*node));
-            book.iter().any(|(of, entry)| *of == name && entry.contains(&address))
+            book.get(&fleet::name(*node)).is_some_and(|entry| entry.contains(&self.nodes.address(*node)))
         };
-        Ok(changed.iter().filter(|node| !is_there(node)).map(|node| fleet::name(*node)).collect())
+        Ok(nodes.iter().filter(|node| !is_there(node)).map(|node| fleet::name(*node)).collect())
     }
 
     fn mark(&self, torch: &Torch) -> anyhow::Result<Mark> {

@@ -13,8 +13,7 @@ const MEMORY: f64 = 64.0;
 /// work that grows with the nodes would be a hundred times as much.
 const GROWTH: f64 = 3.0;
 
-const HEAD: &str = "\
- nodes │ all known  handed over  requests   written      read      CPU   memory │ a change  requests   written      read      CPU
+const HEAD: &str = " nodes │ all known  handed over  requests   written      read      CPU   memory │ a change  requests   written      read      CPU
 ───────┼────────────────────────────────────────────────────────────────────────┼────────────────────────────────────────────────";
 
 /// Prints one line of the table, and by what the API server was asked.
