@@ -13,6 +13,7 @@ mod ledger;
 mod meshes;
 mod outcomes;
 pub mod restart;
+mod retries;
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -41,6 +42,7 @@ use discovery::{Discovery, Learned};
 use ledger::{Ledger, Shards};
 use meshes::Meshes;
 use restart::{Restarted, Restarter};
+use retries::Retries;
 
 /// How long changes are gathered before the plan is made again.
 const GATHER: Duration = Duration::from_millis(20);
@@ -127,6 +129,7 @@ pub async fn run(parts: Parts) {
         names: BTreeSet::new(),
         ledger: Ledger::default(),
         memory: Memory::default(),
+        retries: Retries::default(),
         acts: JoinSet::new(),
         dirty: BTreeSet::new(),
         starved: BTreeSet::new(),
@@ -164,6 +167,7 @@ struct Leader {
     names: BTreeSet<String>,
     ledger: Ledger,
     memory: Memory,
+    retries: Retries,
     acts: JoinSet<Outcome>,
     /// The meshes to be planned anew.
     dirty: BTreeSet<usize>,

@@ -78,17 +78,20 @@ impl Cluster {
             Some(version) => {
                 let patch = json!({"metadata": {"resourceVersion": version}, "data": changes.0});
                 let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-                call(|| format!("patch configmap {name}"), api.patch(&name, &params, &patch)).await
+                // The whole object comes by the watch; twice would be a waste.
+                let patched = api.patch_metadata(&name, &params, &patch);
+                call(|| format!("patch configmap {name}"), patched).await.map(|map| map.metadata)
             }
             None => {
                 let data = changes.0.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
                 let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
                 map.metadata.name = Some(name.clone());
-                call(|| format!("create configmap {name}"), api.create(&PostParams::default(), &map)).await
+                let created = api.create(&PostParams::default(), &map);
+                call(|| format!("create configmap {name}"), created).await.map(|map| map.metadata)
             }
         };
         match done {
-            Ok(map) => Ok(Written::Version(map.resource_version().unwrap_or_default())),
+            Ok(metadata) => Ok(Written::Version(metadata.resource_version.unwrap_or_default())),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(Written::Conflict),
             Err(error) => Err(error),
         }

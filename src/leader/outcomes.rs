@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::discovery::Learned;
 use super::restart::Restarted;
+use super::retries::Retries;
 use super::{Leader, Outcome, Subject};
 use crate::cluster::ExecError;
 use crate::peers::{Book, Known};
@@ -48,7 +49,7 @@ impl Leader {
                 if probe.failures == 3 {
                     tracing::warn!(pod = of.pod, why, "cannot learn its address; trying on");
                 }
-                probe.fail(why, Timestamp::now(), PROBE_PACE, fastrand::f64());
+                fail(probe, why, PROBE_PACE, &mut self.retries);
             }
             Ok(learned) => {
                 self.memory.trace_mut(&of.uid).probe.succeed(None);
@@ -99,7 +100,10 @@ impl Leader {
                 trace.look.succeed(None);
                 trace.looked = Some(Look { container: of.container.clone(), at: Timestamp::now(), process });
             }
-            Err(error) => fail(&mut trace.look, of, "look at its process", &error),
+            Err(error) => {
+                log_first(&trace.look, of, "look at its process", &error);
+                fail(&mut trace.look, error.to_string(), EXEC_PACE, &mut self.retries);
+            }
         }
     }
 
@@ -118,7 +122,8 @@ impl Leader {
             }
             Err(error) => {
                 self.tools.metrics.delivery("failure");
-                fail(&mut trace.deliver, of, "write its file", &error);
+                log_first(&trace.deliver, of, "write its file", &error);
+                fail(&mut trace.deliver, error.to_string(), EXEC_PACE, &mut self.retries);
             }
         }
     }
@@ -163,11 +168,17 @@ impl Leader {
 }
 
 /// A failed act is logged when it begins to fail.
-fn fail(attempt: &mut Attempt, of: &Subject, act: &str, error: &ExecError) {
+fn log_first(attempt: &Attempt, of: &Subject, act: &str, error: &ExecError) {
     if attempt.failures == 0 {
         tracing::warn!(pod = of.pod, %error, "cannot {act}; trying again");
     }
-    attempt.fail(error.to_string(), Timestamp::now(), EXEC_PACE, fastrand::f64());
+}
+
+/// It is tried again at its own pace, and that of all.
+fn fail(attempt: &mut Attempt, why: String, pace: Pace, retries: &mut Retries) {
+    let now = Timestamp::now();
+    attempt.fail(why, now, pace, fastrand::f64());
+    attempt.next = attempt.next.max(Some(retries.next(now)));
 }
 
 fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool) {
