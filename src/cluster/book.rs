@@ -86,8 +86,8 @@ impl Cluster {
                 let data = changes.0.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
                 let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
                 map.metadata.name = Some(name.clone());
-                let created = api.create(&PostParams::default(), &map);
-                call(|| format!("create configmap {name}"), created).await.map(|map| map.metadata)
+                let act = || format!("create configmap {name}");
+                call(act, api.create(&PostParams::default(), &map)).await.map(|map| map.metadata)
             }
         };
         match done {

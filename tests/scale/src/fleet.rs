@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::nodes::Nodes;
@@ -70,32 +70,35 @@ impl Fleet {
     }
 
     /// The container of a node starts anew, with another key.
-    pub async fn change(&self, node: usize, restarts: usize) -> anyhow::Result<()> {
-        self.nodes.change_key(node);
+    pub async fn change(&self, node: usize) -> anyhow::Result<()> {
+        let restarts = self.nodes.change_key(node);
         self.report(node, restarts).await
     }
 
     /// What Torch has written down, by the nodes' names.
     pub async fn book(&self) -> anyhow::Result<HashMap<String, String>> {
-        let books = self.books().await?;
+        let books = self.written(&["torch-book"]).await?;
         let entries = books.into_iter().flat_map(|map| map.data.unwrap_or_default());
         Ok(entries.filter_map(|(key, text)| Some((key.strip_prefix("node_")?.to_owned(), text))).collect())
     }
 
-    /// Takes Torch's books away, so that it has to learn everything.
+    /// Takes away all that Torch has written down, so that it has to learn everything.
     pub async fn forget(&self) -> anyhow::Result<()> {
-        for map in self.books().await? {
-            let name = map.metadata.name.unwrap_or_default();
-            self.maps().delete(&name, &DeleteParams::default()).await.context("cannot delete a book")?;
+        for map in self.written(&["torch-book", "torch-injection"]).await? {
+            self.maps()
+                .delete(&map.name_any(), &DeleteParams::default())
+                .await
+                .context("cannot delete a ConfigMap")?;
         }
         Ok(())
     }
 
-    async fn books(&self) -> anyhow::Result<Vec<ConfigMap>> {
-        let maps = self.maps().list(&ListParams::default()).await.context("cannot list the books")?;
-        let is_book =
-            |map: &ConfigMap| map.metadata.name.as_ref().is_some_and(|n| n.starts_with("torch-book"));
-        Ok(maps.items.into_iter().filter(is_book).collect())
+    /// The ConfigMaps whose names begin with one of these.
+    async fn written(&self, prefixes: &[&str]) -> anyhow::Result<Vec<ConfigMap>> {
+        let mut maps =
+            self.maps().list(&ListParams::default()).await.context("cannot list ConfigMaps")?.items;
+        maps.retain(|map| prefixes.iter().any(|prefix| map.name_any().starts_with(prefix)));
+        Ok(maps)
     }
 
     /// Takes everything away, and waits for none of it.
@@ -113,7 +116,7 @@ impl Fleet {
         self.report(node, 0).await
     }
 
-    async fn report(&self, node: usize, restarts: usize) -> anyhow::Result<()> {
+    async fn report(&self, node: usize, restarts: u8) -> anyhow::Result<()> {
         let patch = Patch::Merge(status(node, restarts));
         let done = self.pods().patch_status(&name(node), &PatchParams::default(), &patch).await;
         done.map(drop).context("cannot write a pod's status")
@@ -156,7 +159,7 @@ pub fn name(node: usize) -> String {
     format!("da-full-{node:05}")
 }
 
-fn status(node: usize, restarts: usize) -> Value {
+fn status(node: usize, restarts: u8) -> Value {
     let (ip, now) = (Nodes::ip(node), jiff::Timestamp::now());
     json!({"status": {
         "phase": "Running",

@@ -112,7 +112,7 @@ impl Bench {
         sleep(IDLE).await;
         let idle = self.since(&mark, &torch)?;
         let mark = self.mark(&torch)?;
-        self.fleet.change(0, 1).await?;
+        self.fleet.change(0).await?;
         self.settle(&[0]).await?;
         let change = self.since(&mark, &torch)?;
         let mark = self.mark(&torch)?;
@@ -156,7 +156,7 @@ impl Bench {
         // The middle of each part, so that no two are in one group, and none is the first.
         let nodes: Vec<usize> = (0..CHANGES).map(|n| (2 * n + 1) * size / (2 * CHANGES)).collect();
         for &node in &nodes {
-            let (_, ()) = tokio::join!(self.fleet.change(node, 1), sleep(APART));
+            let (_, ()) = tokio::join!(self.fleet.change(node), sleep(APART));
         }
         Ok(nodes)
     }

@@ -48,9 +48,12 @@ impl Nodes {
         format!("/dns/{}/tcp/{}/p2p/{}", Self::ip(node), self.port, self.key(node).public().to_peer_id())
     }
 
-    /// Gives a node another key.
-    pub fn change_key(&self, node: usize) {
-        *self.shared.generations.lock().expect("no panic holds it").entry(node).or_default() += 1;
+    /// Gives a node another key; says how often it has got one.
+    pub fn change_key(&self, node: usize) -> u8 {
+        let mut generations = self.shared.generations.lock().expect("no panic holds it");
+        let generation = generations.entry(node).or_default();
+        *generation += 1;
+        *generation
     }
 
     /// How many handshakes there were.

@@ -46,12 +46,13 @@ pub struct Count {
 pub struct Tally(pub BTreeMap<String, Count>);
 
 impl Tally {
-    /// All together.
+    /// All together, but for the Lease: that is renewed all the time, whatever there is to do.
     pub fn sum(&self) -> Count {
-        self.0.values().fold(Count::default(), |sum, c| Count {
-            requests: sum.requests + c.requests,
-            written: sum.written + c.written,
-            read: sum.read + c.read,
+        let counts = self.0.iter().filter(|(kind, _)| !is_of_lease(kind)).map(|(_, count)| count);
+        counts.fold(Count::default(), |sum, count| Count {
+            requests: sum.requests + count.requests,
+            written: sum.written + count.written,
+            read: sum.read + count.read,
         })
     }
 }
@@ -160,8 +161,7 @@ impl Proxy {
             count.requests += 1;
             count.written += request.uri().to_string().len() as u64;
         });
-        // A Lease is renewed all the time.
-        if !kind.ends_with("leases") {
+        if !is_of_lease(&kind) {
             self.seen().last = Instant::now();
         }
         if kind.ends_with("pods/exec") { run_nothing(request) } else { self.forward(request, kind).await }
@@ -185,6 +185,10 @@ impl Proxy {
         };
         Ok(response.map(|body| body.map_frame(counted).map_err(anyhow::Error::new).boxed_unsync()))
     }
+}
+
+fn is_of_lease(kind: &str) -> bool {
+    kind.ends_with(" leases")
 }
 
 /// Such as `patch configmaps`.
