@@ -22,7 +22,7 @@ enum Command {
     /// Serve the webhook and REST, learn the nodes' addresses and hand them on
     Serve {
         #[command(flatten)]
-        serve: ServeArgs,
+        serve: Box<ServeArgs>,
         /// The form of the logs
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
@@ -42,7 +42,7 @@ enum Command {
 /// command line itself is wrong.
 pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve { serve, log_format, log } => self::serve(serve, log_format, &log),
+        Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log),
         Command::Check { file } => return check(&file),
     };
     match done {
