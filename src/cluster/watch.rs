@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 use super::{Cluster, in_words, pods};
 use crate::peers;
 
+/// How many pods are listed at once: whole pods are large, and Torch keeps little of each.
+const PAGE: u32 = 100;
+
 /// A change of what is watched. A listing comes as `Begin`, any number of `Put`, `Complete`, and
 /// whatever is not in it is gone.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +31,8 @@ pub enum Change<T> {
 impl Cluster {
     /// The pods of the namespace.
     pub fn pods(&self) -> impl Stream<Item = Change<peers::Pod>> + Send + use<> {
-        changes("pods", self.api::<Pod>(), watcher::Config::default(), |pod| pods::read(&pod))
+        let config = watcher::Config::default().page_size(PAGE);
+        changes("pods", self.api::<Pod>(), config, |pod| pods::read(&pod))
     }
 
     /// The names of the Services of the namespace.
