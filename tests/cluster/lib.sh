@@ -87,6 +87,24 @@ load_image() {
 }
 
 # tear_down removes all that `up` made, finished or not.
+# daemon NAME COMMAND...: in the cluster's cgroup, and once there are any in its
+# namespaces. How it is started is kept, so that `component` can do it again.
+daemon() {
+  printf '%s\0' "${inside[@]}" "${@:2}" >"$run/commands/$1"
+  launch "$1"
+}
+inside=()
+
+launch() {
+  local command
+  mapfile -d '' command <"$run/commands/$1"
+  (
+    echo "$BASHPID" >"$tracked/daemons/cgroup.procs"
+    echo "$BASHPID" >"$run/pids/$1"
+    exec setsid "${command[@]}" </dev/null >>"$run/logs/$1.log" 2>&1 9>&-
+  ) &
+}
+
 tear_down() {
   end_processes
   ip link delete "$name" 2>/dev/null || true
