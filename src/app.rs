@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::certificates::Keeper;
+use crate::certificates::{Keeper, Standing};
 use crate::cluster::Cluster;
 use crate::election::Election;
 use crate::http::{self, Context, Forward, Guard, RestAuth};
@@ -56,7 +56,7 @@ pub struct ServeArgs {
     pub webhook_client_ca: Option<PathBuf>,
 }
 
-/// Serves until a signal ends it. What can fail fails before the first socket is bound.
+/// Serves until a signal ends it. A configuration that is no good, or a port that is taken, ends it at once.
 ///
 /// # Errors
 /// Where something that it needs to begin is missing, or a task that it cannot do without has ended.
@@ -67,14 +67,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let namespace: Arc<str> = cluster.namespace().into();
     let registration = args.webhook_configuration.unwrap_or_else(|| format!("torch-{namespace}"));
     let names = service_names(&args.service, &namespace);
-    let keeper = Keeper::begin(cluster.clone(), names.clone(), registration)
-        .await
-        .context("no certificate to serve with")?;
-    let serving = keeper.serving();
-    let client_ca = match args.webhook_client_ca {
-        Some(path) => Some(ClientCa::begin(path, Arc::clone(&serving)).await?),
-        None => None,
-    };
+    let unseen = format!("MutatingWebhookConfiguration {registration} has not been seen yet");
+    let (standing, stands) = watch::channel(Standing::Not(unseen));
 
     let (asks, asked) = mpsc::channel(64);
     let snapshot = Snapshot::begin(Arc::clone(&config.borrow()), &Book::default());
@@ -89,25 +83,41 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             leader,
             port: args.listen.port(),
             name: names[0].clone(),
-            standing: keeper.standing(),
+            standing: stands.clone(),
         },
         bodies: Arc::default(),
         guard: Arc::new(match args.rest_auth {
             RestAuth::Token => Guard::by_token(cluster.clone(), names[0].clone(), Arc::clone(&metrics)),
             RestAuth::None => Guard::open(),
         }),
-        client_certificate: client_ca.is_some(),
+        client_certificate: args.webhook_client_ca.is_some(),
         metrics: Arc::clone(&metrics),
         health: Arc::new(Health::default()),
         shutdown: Shutdown::default(),
     };
     let Context { health, shutdown, .. } = context.clone();
-    for part in ["book", "pods"] {
+    for part in ["certificate", "book", "pods"] {
         health.expect(part);
     }
 
     let tls = bind(args.listen).await?;
     let plain = bind(args.plain_listen).await?;
+    // While Torch may not read its certificate or cannot reach the API server, it waits and says so: ended
+    // and started again and again, it would only be slower to serve once it can.
+    let plain_routes = http::plain_routes(context.clone());
+    let plain = tokio::spawn(server::run(plain, Transport::Plain, plain_routes, shutdown.clone()));
+    let signal = shutdown.clone().on_signal();
+    let mut signal = std::pin::pin!(signal);
+    let keeper = tokio::select! {
+        keeper = Keeper::begin(cluster.clone(), names, registration, standing) => keeper,
+        ended = &mut signal => return ended.context("cannot wait for signals"),
+    };
+    let serving = keeper.serving();
+    health.well("certificate", "");
+    let client_ca = match args.webhook_client_ca {
+        Some(path) => Some(ClientCa::begin(path, Arc::clone(&serving)).await?),
+        None => None,
+    };
     tracing::info!(namespace = &*context.namespace, listen = %args.listen, plain = %args.plain_listen, "serving");
 
     let election = Election::new(cluster.clone(), args.pod_name.unwrap_or_else(a_name));
@@ -120,7 +130,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         Arc::clone(&metrics),
     );
     let parts = Parts {
-        restarter: Restarter::new(cluster.clone(), keeper.standing(), election.leadership()),
+        restarter: Restarter::new(cluster.clone(), stands, election.leadership()),
         leadership: election.leadership(),
         cluster,
         config,
@@ -139,11 +149,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
             () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
             () = keep_up(client_ca) => anyhow::bail!("the watch on the CA for clients has ended"),
-            ended = shutdown.clone().on_signal() => ended.context("cannot wait for signals"),
+            ended = signal => ended.context("cannot wait for signals"),
         }
     };
-    let plain_routes = http::plain_routes(context.clone());
-    let plain = tokio::spawn(server::run(plain, Transport::Plain, plain_routes, shutdown.clone()));
     let tls =
         tokio::spawn(server::run(tls, Transport::Tls(serving), http::routes(context), shutdown.clone()));
     let ended = work.await;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
+use crate::cluster::events::Reason;
 use crate::cluster::{self, Ca, Cluster, Listing, Registration};
 use crate::tls::{self, Own, Serving};
 
@@ -58,27 +59,28 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Loads the certificates from the Secret, or makes them, for these `names`. `registration` is the
-    /// name of the MutatingWebhookConfiguration.
-    ///
-    /// # Errors
-    /// Where the Secret cannot be read or written.
-    pub async fn begin(cluster: Cluster, names: Vec<String>, registration: String) -> Result<Self, Error> {
-        let (own, key) = ensure(&cluster, &names, None).await?;
-        let none =
-            Standing::Not(format!("MutatingWebhookConfiguration {registration} has not been seen yet"));
-        let (standing, _) = watch::channel(none);
-        Ok(Self { cluster, names, registration, own, serving: Serving::new(key), standing })
+    /// Loads the certificates from the Secret, or makes them, for these `names`; tries until it can.
+    /// `registration` is the name of the MutatingWebhookConfiguration, whose standing goes to `standing`.
+    pub async fn begin(
+        cluster: Cluster,
+        names: Vec<String>,
+        registration: String,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
+        let mut failing = Vec::new();
+        let (own, key) = loop {
+            match ensure(&cluster, &names, None).await {
+                Ok(found) => break found,
+                Err(error) => tell(&cluster, &mut failing, vec![error.to_string()]),
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        Self { cluster, names, registration, own, serving: Serving::new(key), standing }
     }
 
     /// What the server is to show.
     pub fn serving(&self) -> Arc<Serving> {
         Arc::clone(&self.serving)
-    }
-
-    /// Whether API servers call the webhook, as it changes.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
     }
 
     /// Keeps them, until it is dropped: the CA published and registered, the certificate renewed. One of
@@ -98,10 +100,7 @@ impl Keeper {
             }
             let done = [self.renew().await, self.publish(&published).await, self.register(&registered).await];
             let failures: Vec<String> = done.into_iter().filter_map(|d| Some(d.err()?.to_string())).collect();
-            for error in failures.iter().filter(|error| !failing.contains(*error)) {
-                tracing::warn!(error, "cannot keep the certificates as they should be; trying again");
-            }
-            failing = failures;
+            tell(&self.cluster, &mut failing, failures);
         }
     }
 
@@ -162,6 +161,15 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Tells of the failures that are new.
+fn tell(cluster: &Cluster, failing: &mut Vec<String>, failures: Vec<String>) {
+    for error in failures.iter().filter(|error| !failing.contains(*error)) {
+        tracing::warn!(%error, "cannot keep the certificates as they should be; trying again");
+        cluster.events().warn_of_torch(Reason::CannotKeepCertificates, error);
+    }
+    *failing = failures;
 }
 
 /// Loads the certificates. Where there are none that can be used, stores those that we `have`, or else

@@ -27,7 +27,12 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
         /// What is logged, such as `info` or `warn,torch=debug`
-        #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info,kube_runtime=error")]
+        #[arg(
+            long,
+            value_name = "FILTER",
+            env = "RUST_LOG",
+            default_value = "info,kube_runtime=error,kube_client=off"
+        )]
         log: String,
     },
     /// Say what is wrong with a configuration, without starting anything

@@ -5,6 +5,7 @@
 
 mod auth;
 mod book;
+pub mod events;
 mod exec;
 mod injection;
 mod lease;
@@ -13,6 +14,7 @@ mod own;
 mod pods;
 mod watch;
 
+use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use kube::{Api, Client};
 
 pub use auth::User;
 pub use book::{Changes, MOST_SHARDS, Shard, Written};
+pub use events::Events;
 pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;
 pub use lease::Seen as LeaseSeen;
@@ -43,6 +46,7 @@ const AGENT: &str = concat!("torch/", env!("CARGO_PKG_VERSION"));
 pub struct Cluster {
     client: Client,
     namespace: String,
+    events: Events,
 }
 
 /// A call to the API server that failed.
@@ -83,11 +87,29 @@ impl Error {
     }
 }
 
-/// What the API server says, where it is it that refuses; kube shows the whole status beside that.
+/// What the API server says, where it is it that refuses; kube shows the whole status beside that. Of any
+/// other failure kube shows the outermost layer only.
 fn in_words(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+        kube::Error::Api(status) => with_remedy(&status.message),
+        other => {
+            let causes = std::iter::successors(other.source(), |&cause| cause.source());
+            causes.fold(other.to_string(), |said, cause| match cause.to_string() {
+                cause if said.contains(&cause) => said,
+                cause => format!("{said}: {cause}"),
+            })
+        }
+    }
+}
+
+/// RBAC's refusals name the verb and the resource, and nobody to turn to; that of an exec names nothing.
+fn with_remedy(message: &str) -> String {
+    match message.split_once(" is forbidden: ") {
+        Some((what, why)) if why.is_empty() || (why.starts_with("User ") && why.contains(" cannot ")) => {
+            let why = if why.is_empty() { "RBAC does not allow it" } else { why };
+            format!("{what} is forbidden: {why}: give Torch the rights of deploy/rbac.yaml")
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -126,7 +148,8 @@ impl Cluster {
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
-        Ok(Self { client, namespace })
+        let events = Events::new(client.clone(), namespace.clone());
+        Ok(Self { client, namespace, events })
     }
 
     /// A cluster whose API server `answer` stands in for.
@@ -138,12 +161,19 @@ impl Cluster {
     where
         F: Future<Output = std::io::Result<http::Response<String>>> + Send + 'static,
     {
-        Self { client: Client::new(tower::service_fn(answer), namespace), namespace: namespace.into() }
+        let client = Client::new(tower::service_fn(answer), namespace);
+        let events = Events::new(client.clone(), namespace.into());
+        Self { client, namespace: namespace.into(), events }
     }
 
     /// The namespace's name.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Where what happens is told.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Reads one entry of a Secret.
@@ -162,5 +192,21 @@ impl Cluster {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_for_want_of_a_right_is_told_where_it_stands() {
+        let remedy = ": give Torch the rights of deploy/rbac.yaml";
+        let rbac = r#"pods is forbidden: User "torch" cannot list resource "pods" in API group """#;
+        assert_eq!(with_remedy(rbac), format!("{rbac}{remedy}"));
+        let exec = r#"pods "da-0" is forbidden: "#;
+        assert_eq!(with_remedy(exec), format!("{exec}RBAC does not allow it{remedy}"));
+        let quota = r#"pods "da-0" is forbidden: exceeded quota: few, requested: pods=1"#;
+        assert_eq!(with_remedy(quota), quota);
     }
 }

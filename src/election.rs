@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::cluster::events::Reason;
 use crate::cluster::{Cluster, Error, LeaseSeen};
 
 /// How long a Lease that is not renewed keeps others out.
@@ -108,7 +109,8 @@ impl Election {
             Err(_) => format!("no answer within {} s", TRY_WITHIN.as_secs()),
         };
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(error = failure, "cannot take part in the leader election; trying again");
+            tracing::warn!(error = %failure, "cannot take part in the leader election; trying again");
+            self.cluster.events().warn_of_torch(Reason::CannotStand, failure);
         }
         // What it has, it has until it ends.
         let until = self.leadership.borrow().until.filter(|until| Instant::now() < *until);

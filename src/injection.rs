@@ -10,6 +10,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::cluster::events::Reason;
 use crate::cluster::{self, Change, Cluster, InjectionMap};
 use crate::election::Leadership;
 use crate::peers::Book;
@@ -145,7 +146,8 @@ impl Injector {
     async fn keep_all(&mut self) {
         let failing = self.try_to_keep_all().await.err().map(|error| error.to_string());
         if let (Some(error), true) = (&failing, failing != self.failing) {
-            tracing::warn!(error, "cannot keep what the admission policy injects from; trying again");
+            tracing::warn!(%error, "cannot keep what the admission policy injects from; trying again");
+            self.cluster.events().warn_of_torch(Reason::CannotKeepInjection, error);
         }
         if failing.is_some() {
             self.again = Instant::now() + AGAIN;

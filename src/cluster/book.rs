@@ -56,7 +56,7 @@ impl Cluster {
     pub fn shard(&self, shard: usize) -> impl Stream<Item = Change<Shard>> + Send + use<> {
         let name = name(shard);
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        changes("configmap torch-book", self.api::<ConfigMap>(), config, move |map| {
+        changes(self.events.clone(), "configmap torch-book", self.api::<ConfigMap>(), config, move |map| {
             let version = map.resource_version().unwrap_or_default();
             Some(Shard { version, book: read(&name, map.data) })
         })

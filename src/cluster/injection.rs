@@ -135,9 +135,13 @@ impl Cluster {
     /// The version of the ConfigMap of that number, as it changes.
     pub fn injection_versions(&self, number: usize) -> impl Stream<Item = Change<String>> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", name(number)));
-        changes("configmaps torch-injection", self.api::<PartialObjectMeta<ConfigMap>>(), config, |map| {
-            map.metadata.resource_version
-        })
+        changes(
+            self.events.clone(),
+            "configmaps torch-injection",
+            self.api::<PartialObjectMeta<ConfigMap>>(),
+            config,
+            |map| map.metadata.resource_version,
+        )
     }
 }
 

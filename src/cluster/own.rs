@@ -102,7 +102,7 @@ impl Cluster {
     /// The CA in the ConfigMap `torch-ca`, as it changes.
     pub fn published_ca(&self) -> impl Stream<Item = Change<Option<Ca>>> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={CA}"));
-        changes("configmap torch-ca", self.api::<ConfigMap>(), config, |map| {
+        changes(self.events.clone(), "configmap torch-ca", self.api::<ConfigMap>(), config, |map| {
             Some(map.data.and_then(|mut data| data.remove(CA_CRT)))
         })
     }
@@ -110,9 +110,13 @@ impl Cluster {
     /// The registration of that name, as it changes.
     pub fn registration(&self, name: &str) -> impl Stream<Item = Change<Registration>> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        changes("mutatingwebhookconfiguration", Api::all(self.client.clone()), config, |c| {
-            Some(Registration(c))
-        })
+        changes(
+            self.events.clone(),
+            "mutatingwebhookconfiguration",
+            Api::all(self.client.clone()),
+            config,
+            |c| Some(Registration(c)),
+        )
     }
 
     /// Makes `ca` the caBundle of every webhook of the registration, and touches nothing else.

@@ -26,6 +26,7 @@ use self::answers::{Answers, Key};
 use self::reviews::Reviews;
 use self::shared::Shared;
 use super::rest::Failure;
+use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{Cluster, Error};
 use crate::connection::Connection;
 use crate::telemetry::Metrics;
@@ -244,7 +245,8 @@ impl Tokens {
             Err(_) => format!("no answer within {} s", WITHIN.as_secs()),
         };
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error = failure, "cannot tell who may call REST");
+            tracing::warn!(error = %failure, "cannot tell who may call REST");
+            self.cluster.events().warn_of_torch(EventReason::CannotAuthorize, failure);
         }
         Err(Refusal::Unavailable)
     }

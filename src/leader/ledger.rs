@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::meshes::{Mesh, Meshes};
 use super::{Leader, Outcome};
+use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{self, Change, Changes, Cluster, MOST_SHARDS, Shard, Written};
 use crate::config::Config;
 use crate::peers::Book;
@@ -293,6 +294,7 @@ impl Leader {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot save the address book; trying again");
+                self.tools.cluster.events().warn_of_torch(EventReason::CannotSaveBook, error.to_string());
                 self.memory.unsaved = Some(error.to_string());
                 slot.attempt.fail(error.to_string(), now, PACE, fastrand::f64());
             }

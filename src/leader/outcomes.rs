@@ -6,7 +6,8 @@ use super::discovery::Learned;
 use super::restart::Restarted;
 use super::retries::Retries;
 use super::{Leader, Outcome, Subject};
-use crate::cluster::ExecError;
+use crate::cluster::events::Reason as EventReason;
+use crate::cluster::{Events, ExecError};
 use crate::peers::{Book, Known};
 use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reason, Trace};
 
@@ -17,6 +18,12 @@ const PROBE_PACE: Pace =
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
 const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
 const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
+
+/// After so many failures in a row the next is told: fewer pass by themselves in most cases.
+const TOLD: u32 = 3;
+
+/// The same for a command in a container, which takes its time to fail.
+const EXEC_TOLD: u32 = 1;
 
 impl Leader {
     pub(super) fn outcome(&mut self, outcome: Outcome) {
@@ -46,8 +53,14 @@ impl Leader {
         match learned {
             Err(why) => {
                 let probe = &mut self.memory.trace_mut(&of.uid).probe;
-                if probe.failures == 3 {
+                if probe.failures == TOLD {
                     tracing::warn!(pod = of.pod, why, "cannot learn its address; trying on");
+                    self.tools.cluster.events().warn_of_node(
+                        &of.pod,
+                        &of.uid,
+                        EventReason::CannotLearn,
+                        &why,
+                    );
                 }
                 fail(probe, why, PROBE_PACE, &mut self.retries);
             }
@@ -94,6 +107,7 @@ impl Leader {
     }
 
     fn looked(&mut self, of: &Subject, looked: Result<Process, ExecError>) {
+        let events = self.tools.cluster.events();
         let trace = self.memory.trace_mut(&of.uid);
         match looked {
             Ok(process) => {
@@ -101,20 +115,24 @@ impl Leader {
                 trace.looked = Some(Look { container: of.container.clone(), at: Timestamp::now(), process });
             }
             Err(error) => {
-                log_first(&trace.look, of, "look at its process", &error);
+                tell(&trace.look, of, "look at its process", &error, events);
                 fail(&mut trace.look, error.to_string(), EXEC_PACE, &mut self.retries);
             }
         }
     }
 
     fn delivered(&mut self, of: &Subject, value: String, done: Result<Delivery, ExecError>) {
+        let events = self.tools.cluster.events();
         let trace = self.memory.trace_mut(&of.uid);
         match done {
             Ok(outcome) => {
                 self.tools.metrics.delivery(label(&outcome));
                 match &outcome {
                     Delivery::Written => tracing::info!(pod = of.pod, "wrote its file"),
-                    Delivery::NotWritable(why) => tracing::warn!(pod = of.pod, why, "cannot write its file"),
+                    Delivery::NotWritable(why) => {
+                        tracing::warn!(pod = of.pod, why, "cannot write its file");
+                        events.warn_of_node(&of.pod, &of.uid, EventReason::CannotWriteFile, why);
+                    }
                     Delivery::UpToDate | Delivery::Absent | Delivery::NoShell => {}
                 }
                 trace.deliver.succeed(None);
@@ -122,7 +140,7 @@ impl Leader {
             }
             Err(error) => {
                 self.tools.metrics.delivery("failure");
-                log_first(&trace.deliver, of, "write its file", &error);
+                tell(&trace.deliver, of, "write its file", &error, events);
                 fail(&mut trace.deliver, error.to_string(), EXEC_PACE, &mut self.retries);
             }
         }
@@ -139,6 +157,9 @@ impl Leader {
                 trace.check.succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())))
             }
             Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
+                if trace.check.failures == TOLD {
+                    self.tools.cluster.events().warn_of_node(&of.pod, &of.uid, EventReason::CannotReach, why);
+                }
                 trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
             }
         }
@@ -153,6 +174,7 @@ impl Leader {
         } else {
             self.memory.not_evicted.remove(&of.uid);
         }
+        let events = self.tools.cluster.events();
         let trace = self.memory.trace_mut(&of.uid);
         match done {
             Restarted::Done => {
@@ -161,16 +183,20 @@ impl Leader {
                 trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
             }
             Restarted::Gone => trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first)),
-            Restarted::Refused(why) => hold_back(trace, of, why, true),
-            Restarted::HeldBack(why) | Restarted::Unclear(why) => hold_back(trace, of, why, false),
+            Restarted::Refused(why) => hold_back(trace, of, why, true, events),
+            Restarted::HeldBack(why) | Restarted::Unclear(why) => hold_back(trace, of, why, false, events),
         }
     }
 }
 
-/// A failed act is logged when it begins to fail.
-fn log_first(attempt: &Attempt, of: &Subject, act: &str, error: &ExecError) {
+/// A command that fails in a container is logged when it begins to fail, and an Event soon after.
+fn tell(attempt: &Attempt, of: &Subject, act: &str, error: &ExecError, events: &Events) {
     if attempt.failures == 0 {
         tracing::warn!(pod = of.pod, %error, "cannot {act}; trying again");
+    }
+    if attempt.failures == EXEC_TOLD {
+        let note = format!("cannot {act}: {error}");
+        events.warn_of_node(&of.pod, &of.uid, EventReason::CannotExec, note);
     }
 }
 
@@ -181,9 +207,10 @@ fn fail(attempt: &mut Attempt, why: String, pace: Pace, retries: &mut Retries) {
     attempt.next = attempt.next.max(Some(retries.next(now)));
 }
 
-fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool) {
+fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool, events: &Events) {
     if trace.evict.error.as_ref() != Some(&why) {
         tracing::info!(pod = of.pod, why, "its restart waits");
+        events.warn_of_node(&of.pod, &of.uid, EventReason::RestartWaits, &why);
     }
     trace.budget = budget;
     trace.evict.fail(why, Timestamp::now(), EVICT_PACE, fastrand::f64());
