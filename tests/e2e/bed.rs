@@ -165,14 +165,18 @@ impl Bed {
     /// Waits for both nodes to say that they are connected to the other.
     #[track_caller]
     pub fn wait_connected(&self, a: &str, b: &str) {
-        let ids = [self.peer_id(a), self.peer_id(b)];
-        for (node, other) in [(a, &ids[1]), (b, &ids[0])] {
-            eventually(&format!("{node} is connected to {other}"), SOON, || {
-                let peers = self.rpc(node, "p2p.Peers")?;
-                let is_there = peers.as_array().is_some_and(|all| all.iter().any(|p| p == other));
-                check(is_there, || format!("it is to {peers}"))
-            });
+        eventually(&format!("{a} and {b} are connected"), SOON, || self.connected(a, b));
+    }
+
+    /// Whether both nodes say that they are connected to the other.
+    pub fn connected(&self, a: &str, b: &str) -> Result<(), String> {
+        for (node, other) in [(a, b), (b, a)] {
+            let id = self.rpc(other, "p2p.Info")?["ID"].take();
+            let peers = self.rpc(node, "p2p.Peers")?;
+            let is_there = peers.as_array().is_some_and(|all| all.contains(&id));
+            check(is_there, || format!("{node} is connected to {peers}, not to {id}, which is {other}"))?;
         }
+        Ok(())
     }
 
     fn rpc(&self, node: &str, method: &str) -> Result<Value, String> {

@@ -50,7 +50,7 @@ pub fn run(args: &[&str]) -> String {
     attempt(args, None).unwrap_or_else(|why| panic!("{why}"))
 }
 
-/// An object as it is now.
+/// An object as it is now, or all of a kind.
 pub fn get(namespace: &str, what: &str) -> Result<Value, String> {
     let text = attempt(&["get", "-n", namespace, what, "-o", "json"], None)?;
     serde_json::from_str(&text).map_err(|e| e.to_string())

@@ -7,8 +7,10 @@
 mod bed;
 mod kubectl;
 mod measure;
+#[allow(dead_code, reason = "tests/faults uses the rest")]
 mod node;
 mod pod_table;
+#[allow(dead_code, reason = "tests/faults uses the rest")]
 mod pods;
 mod shell;
 mod torch;

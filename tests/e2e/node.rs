@@ -70,6 +70,12 @@ impl Node {
         self
     }
 
+    /// The memory that its container may use.
+    pub fn memory(mut self, limit: &str) -> Self {
+        self.container()["resources"] = json!({"limits": {"memory": limit}});
+        self
+    }
+
     /// Its RPC asks for tokens.
     pub fn with_rpc_tokens(mut self) -> Self {
         let args = self.container()["args"].as_array_mut().expect("there are some");

@@ -1,9 +1,9 @@
 //! The pods of a namespace through time, as a watch shows them.
 
 use std::io::BufReader;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Deserializer, Value};
@@ -23,19 +23,21 @@ pub struct Pod {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pods: Vec<Pod>,
-    ended: bool,
+    /// The watch stands; it does not while the API server is away.
+    is_watched: bool,
 }
 
 /// A watch on the pods of a namespace.
 pub struct Pods {
     shared: Arc<Shared>,
-    kubectl: Child,
 }
 
 #[derive(Default)]
 struct Shared {
     history: Mutex<History>,
     changed: Condvar,
+    /// What watches; `None` at the end.
+    kubectl: Mutex<Option<Child>>,
 }
 
 impl Pod {
@@ -47,7 +49,7 @@ impl Pod {
         self.text("/metadata/name")
     }
 
-    fn uid(&self) -> &str {
+    pub fn uid(&self) -> &str {
         self.text("/metadata/uid")
     }
 
@@ -96,6 +98,10 @@ impl Pod {
 }
 
 impl History {
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Pod> {
+        self.pods.iter()
+    }
+
     /// Torch's pods.
     pub fn all_of_torch(&self) -> impl DoubleEndedIterator<Item = &Pod> {
         self.pods.iter().filter(|pod| pod.text("/metadata/labels/app.kubernetes.io~1name") == "torch")
@@ -123,6 +129,16 @@ impl History {
         self.pods.iter().map(Pod::trace).collect()
     }
 
+    /// What a new listing does not show went while nobody watched.
+    fn take_listing(&mut self, listing: &Value) {
+        let there = |pod: &Pod| {
+            let items = listing["items"].as_array();
+            items.is_some_and(|all| all.iter().any(|o| o["metadata"]["uid"] == pod.uid()))
+        };
+        self.pods.iter_mut().filter(|pod| !pod.gone).for_each(|pod| pod.gone = !there(pod));
+        self.is_watched = true;
+    }
+
     fn take(&mut self, event: &Value) {
         let pod = Pod { object: event["object"].clone(), gone: event["type"] == "DELETED" };
         match self.pods.iter_mut().find(|known| known.uid() == pod.uid()) {
@@ -134,25 +150,16 @@ impl History {
 
 impl Pods {
     pub fn watch(namespace: &str) -> Self {
-        let mut kubectl = kubectl::command()
-            .args(["get", "pods", "-n", namespace, "--watch", "--output-watch-events", "-o", "json"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("kubectl runs");
-        let events = BufReader::new(kubectl.stdout.take().expect("it was asked for"));
-        let shared = Arc::new(Shared::default());
-        let writer = Arc::clone(&shared);
+        let shared = Arc::new(Shared { kubectl: Mutex::new(Some(start(namespace))), ..Shared::default() });
+        let (writer, namespace) = (Arc::clone(&shared), namespace.to_owned());
         thread::spawn(move || {
-            for event in Deserializer::from_reader(events).into_iter::<Value>().map_while(Result::ok) {
-                writer.lock().take(&event);
-                writer.changed.notify_all();
+            while let Some(events) = writer.events() {
+                writer.take_all(&namespace, events);
+                sleep(Duration::from_millis(200));
+                writer.start_again(&namespace);
             }
-            writer.lock().ended = true;
-            writer.changed.notify_all();
         });
-        Self { shared, kubectl }
+        Self { shared }
     }
 
     pub fn now(&self) -> History {
@@ -175,7 +182,6 @@ impl Pods {
                 Err(why) => why,
             };
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!history.ended, "the watch on the pods has ended");
             assert!(!left.is_zero(), "not within {within:?}: {what}: {why}: {:#?}", history.trace());
             history = self.shared.wait(history, left);
         }
@@ -200,9 +206,9 @@ impl Pods {
         let before = history.trace();
         loop {
             assert_eq!(before, history.trace(), "something happened to a pod");
-            assert!(!history.ended, "the watch on the pods has ended");
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                assert!(history.is_watched, "nobody watches the pods");
                 return;
             }
             history = self.shared.wait(history, left);
@@ -212,12 +218,57 @@ impl Pods {
 
 impl Drop for Pods {
     fn drop(&mut self) {
-        let _ = self.kubectl.kill();
-        let _ = self.kubectl.wait();
+        if let Some(mut kubectl) = self.shared.kubectl().take() {
+            let _ = kubectl.kill();
+            let _ = kubectl.wait();
+        }
     }
 }
 
+fn start(namespace: &str) -> Child {
+    kubectl::command()
+        .args(["get", "pods", "-n", namespace, "--watch", "--output-watch-events", "-o", "json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("kubectl runs")
+}
+
 impl Shared {
+    fn kubectl(&self) -> MutexGuard<'_, Option<Child>> {
+        self.kubectl.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What kubectl prints, unless it is the end.
+    fn events(&self) -> Option<ChildStdout> {
+        self.kubectl().as_mut()?.stdout.take()
+    }
+
+    /// Takes in what comes until the watch ends.
+    fn take_all(&self, namespace: &str, events: ChildStdout) {
+        for event in
+            Deserializer::from_reader(BufReader::new(events)).into_iter::<Value>().map_while(Result::ok)
+        {
+            let mut history = self.lock();
+            if !history.is_watched
+                && let Ok(listing) = kubectl::get(namespace, "pods")
+            {
+                history.take_listing(&listing);
+            }
+            history.take(&event);
+            self.changed.notify_all();
+        }
+        self.lock().is_watched = false;
+    }
+
+    fn start_again(&self, namespace: &str) {
+        if let Some(kubectl) = &mut *self.kubectl() {
+            let _ = kubectl.wait();
+            *kubectl = start(namespace);
+        }
+    }
+
     /// A panic of a test that held it does not matter: what is in it is whole.
     fn lock(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(|poisoned| poisoned.into_inner())

@@ -17,8 +17,15 @@ pub const TOKEN: &str =
 
 /// A shell in a pod, kept open, since opening one takes far longer than what is done in it.
 pub struct Shell {
+    namespace: String,
+    pod: String,
+    session: Mutex<Session>,
+}
+
+struct Session {
     kubectl: Child,
-    session: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 /// An answer by HTTP.
@@ -32,35 +39,19 @@ pub struct Answer {
 
 impl Shell {
     pub fn open(namespace: &str, pod: &str) -> Self {
-        let mut kubectl = kubectl::command()
-            .args(["exec", "-i", "-n", namespace, pod, "--", "sh"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl runs");
-        let stdin = kubectl.stdin.take().expect("it was asked for");
-        let stdout = BufReader::new(kubectl.stdout.take().expect("it was asked for"));
-        Self { kubectl, session: Mutex::new((stdin, stdout)) }
+        let session = Mutex::new(Session::open(namespace, pod));
+        Self { namespace: namespace.to_owned(), pod: pod.to_owned(), session }
     }
 
-    /// Runs a command; gives what it prints, errors included.
+    /// Runs a command; gives what it prints, errors included. Where the shell is gone, as after a fault of
+    /// the API server, the next command finds a new one.
     pub fn run(&self, command: &str) -> Result<String, String> {
         let mut session = self.session.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (stdin, stdout) = &mut *session;
-        writeln!(stdin, "{{ {command}\n}} 2>&1 </dev/null; printf '\\n{END}\\n'")
-            .map_err(|e| format!("the shell is gone: {e}"))?;
-        let mut printed = String::new();
-        loop {
-            let before = printed.len();
-            let read = stdout.read_line(&mut printed).map_err(|e| e.to_string())?;
-            if read == 0 {
-                return Err(format!("the shell has ended: {printed}"));
-            }
-            if printed[before..].trim_end() == END {
-                printed.truncate(before - 1);
-                return Ok(printed);
-            }
+        let printed = session.run(command);
+        if printed.is_err() {
+            *session = Session::open(&self.namespace, &self.pod);
         }
+        printed
     }
 
     /// Runs curl with these arguments, written as in a shell.
@@ -70,7 +61,38 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
+impl Session {
+    fn open(namespace: &str, pod: &str) -> Self {
+        let mut kubectl = kubectl::command()
+            .args(["exec", "-i", "-n", namespace, pod, "--", "sh"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("kubectl runs");
+        let stdin = kubectl.stdin.take().expect("it was asked for");
+        let stdout = BufReader::new(kubectl.stdout.take().expect("it was asked for"));
+        Self { kubectl, stdin, stdout }
+    }
+
+    fn run(&mut self, command: &str) -> Result<String, String> {
+        writeln!(self.stdin, "{{ {command}\n}} 2>&1 </dev/null; printf '\\n{END}\\n'")
+            .map_err(|e| format!("the shell is gone: {e}"))?;
+        let mut printed = String::new();
+        loop {
+            let before = printed.len();
+            let read = self.stdout.read_line(&mut printed).map_err(|e| e.to_string())?;
+            if read == 0 {
+                return Err(format!("the shell has ended: {printed}"));
+            }
+            if printed[before..].trim_end() == END {
+                printed.truncate(before - 1);
+                return Ok(printed);
+            }
+        }
+    }
+}
+
+impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.kubectl.kill();
         let _ = self.kubectl.wait();

@@ -38,12 +38,15 @@ impl<'a> Torch<'a> {
         let torch = Self { bed };
         torch.configure(config);
         torch.wait_ready();
-        let ca = eventually("the CA is published", SOON, || {
-            let map = kubectl::get(bed.name(), "configmap/torch-ca")?;
-            map["data"]["ca.crt"].as_str().map(String::from).ok_or_else(|| map.to_string())
-        });
-        bed.shell.run(&format!("echo {} >/tmp/ca.crt", quote(&ca))).expect("the shell is there");
+        eventually("the CA is published", SOON, || torch.trust());
         torch
+    }
+
+    /// Has the shell trust the CA that is published now.
+    pub fn trust(&self) -> Result<(), String> {
+        let map = kubectl::get(self.bed.name(), "configmap/torch-ca")?;
+        let ca = map["data"]["ca.crt"].as_str().ok_or_else(|| map.to_string())?;
+        self.bed.shell.run(&format!("echo {} >/tmp/ca.crt", quote(ca))).map(drop)
     }
 
     /// Applies the manifests with this configuration.
