@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test rolling scale lint
+.PHONY: demo test faults soak rolling scale lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -16,6 +16,14 @@ rolling:
 # 100, 1,000 and 10,000 nodes.
 scale:
 	@tests/scale/run
+
+# One fault after another on the real cluster.
+faults:
+	@tests/faults/run
+
+# Twenty pairs and random faults for half an hour, or for SOAK_SECONDS; SOAK_SEED repeats a run.
+soak:
+	@tests/faults/run soak
 
 lint:
 	@tests/lint

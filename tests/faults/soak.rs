@@ -1,0 +1,129 @@
+//! The soak: many pairs and a random fault every few seconds; at the end all must be connected, and every
+//! node that ran early must have been restarted once, and no other.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::node::Node;
+use crate::pods::Pod;
+use crate::torch::Torch;
+use crate::trouble::{self, Trouble};
+use crate::wait::{check, eventually};
+
+const PAIRS: usize = 20;
+
+/// So many nodes start at once.
+const AT_ONCE: usize = 8;
+
+/// How long all may take to be right at the end.
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// How long nothing may happen then.
+const QUIET: Duration = Duration::from_secs(20);
+
+pub fn run() -> ExitCode {
+    let seconds = number("SOAK_SECONDS").unwrap_or(1800);
+    let seed = number("SOAK_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("soak: {PAIRS} pairs, {seconds} s, SOAK_SEED={seed}");
+    let (bed, pairs) = (Bed::make("soak"), pairs());
+    // Half of the nodes start before Torch; the others while it has to deal with those.
+    let (first, second) = pairs.split_at(PAIRS / 2);
+    start(&bed, first);
+    let torch = Torch::deploy(&bed, &configuration(&pairs));
+    start(&bed, second);
+
+    let mut soak = Soak { bed: &bed, rng: Rng::with_seed(seed), tried: BTreeMap::new() };
+    soak.trouble_for(Duration::from_secs(seconds));
+    let begun = Instant::now();
+    eventually("all is right at the end", WITHIN, || right(&bed, &torch, &pairs));
+    let again = begun.elapsed();
+    bed.pods.stay_as_they_are(QUIET);
+    soak.tell(&pairs, again)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn pairs() -> Vec<[Node; 2]> {
+    (0..PAIRS).map(|i| [Node::bridge(&format!("bridge-{i}")), Node::light(&format!("full-{i}"))]).collect()
+}
+
+fn configuration(pairs: &[[Node; 2]]) -> String {
+    let mut text = String::from("restart: {settle: 10m}\nmutualPeers:\n");
+    for [bridge, full] in pairs {
+        let (bridge, full) = (&bridge.name, &full.name);
+        writeln!(text, "  - peers: [{{nodeName: {bridge}}}, {{nodeName: {full}}}]").expect("a String grows");
+    }
+    text
+}
+
+fn start(bed: &Bed, pairs: &[[Node; 2]]) {
+    let nodes: Vec<&Node> = pairs.iter().flatten().collect();
+    nodes.chunks(AT_ONCE).for_each(|some| bed.start_ready(some.iter().copied()));
+}
+
+/// Whether every node has its variable and its place in the book, waits for nothing, and is connected.
+fn right(bed: &Bed, torch: &Torch, pairs: &[[Node; 2]]) -> Result<(), String> {
+    let list = torch.curl("/list", "")?;
+    check(list.status == 200, || format!("{list:?}"))?;
+    let nodes = list.json()["body"].take();
+    let nodes = nodes.as_array().ok_or("/list is no list")?;
+    let wrong = nodes.iter().find(|n| n["variable"] == Value::Null || n["waitsFor"] != Value::Null);
+    wrong.map_or(Ok(()), |node| Err(node.to_string()))?;
+    check(nodes.len() == 2 * PAIRS, || format!("{} nodes on /list", nodes.len()))?;
+    pairs.iter().try_for_each(|[bridge, full]| bed.connected(&bridge.name, &full.name))
+}
+
+struct Soak<'a> {
+    bed: &'a Bed,
+    rng: Rng,
+    /// What was tried, and how often.
+    tried: BTreeMap<&'static str, usize>,
+}
+
+impl Soak<'_> {
+    fn trouble_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let Trouble { name, make } = *self.rng.choice(trouble::ALL).expect("there are some");
+            println!("soak: {:4.0} s to go: {name}", (end - Instant::now()).as_secs_f64());
+            make(self.bed, &mut self.rng);
+            *self.tried.entry(name).or_default() += 1;
+            sleep(Duration::from_millis(self.rng.u64(1000..6000)));
+        }
+    }
+
+    fn tell(&self, pairs: &[[Node; 2]], again: Duration) -> ExitCode {
+        let history = self.bed.pods.now();
+        let pods: Vec<&Pod> = pairs.iter().flatten().flat_map(|node| history.of(&node.name)).collect();
+        let restarts = pods.iter().filter(|pod| trouble::is_evicted(pod)).count();
+        let (early, rest): (Vec<&Pod>, Vec<&Pod>) =
+            pods.into_iter().partition(|pod| pod.variable("TRUSTED_PEERS").is_none());
+        let missed = early.iter().filter(|pod| !trouble::is_evicted(pod));
+        let extra = rest.iter().filter(|pod| trouble::is_evicted(pod));
+        let wrong: Vec<String> = missed
+            .map(|pod| format!("{} was early, and not restarted", pod.name()))
+            .chain(extra.map(|pod| format!("{} was restarted without need", pod.name())))
+            .collect();
+        let early = early.len();
+        let tried: Vec<String> = self.tried.iter().map(|(name, n)| format!("{n} × {name}")).collect();
+        println!("soak: tried {}", tried.join(", "));
+        wrong.iter().for_each(|line| println!("soak: WRONG: {line}"));
+        println!(
+            "soak: {PAIRS} pairs connected, {} faults, {early} early nodes, {restarts} restarts, right again after {:.1} s",
+            self.tried.values().sum::<usize>(),
+            again.as_secs_f64()
+        );
+        if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
