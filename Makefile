@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test faults soak rolling scale lint
+.PHONY: demo test model faults soak rolling scale lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -8,6 +8,10 @@ demo:
 # All tests, from units to end to end.
 test:
 	@tests/run
+
+# Every course of events around the plan, within bounds: no restart too many, no deadlock.
+model:
+	@tests/model/run
 
 # Torch is rolled over under a constant stream of pod creations.
 rolling:

@@ -217,6 +217,8 @@ pub struct Pod {
     pub name: String,
     /// Its UID: another one after every recreation.
     pub uid: String,
+    /// Its `resourceVersion`: another one after every change.
+    pub version: String,
     /// The workload's name, see [`Who`].
     pub workload: Option<String>,
     /// Its controller.
@@ -320,6 +322,9 @@ pub struct Restart {
     pub uid: String,
     /// When it was decided.
     pub at: Timestamp,
+    /// When the pod was first seen to be going or gone: long after it was decided where a budget held it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Timestamp>,
     /// Whether it is for a variable that is there but no longer right.
     #[serde(default)]
     pub refresh: bool,

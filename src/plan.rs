@@ -5,7 +5,22 @@
 //! it rests on is lost in a crash but [`Memory`], which may be. A crash at any point is therefore only
 //! a later call.
 
+/// Whether a deliberate fault is turned on: never, but where `tests/model` shows that it would be found.
+#[cfg(feature = "mutations")]
+macro_rules! mutated {
+    ($fault:ident) => {
+        crate::mutations::is_on(crate::mutations::Mutation::$fault)
+    };
+}
+#[cfg(not(feature = "mutations"))]
+macro_rules! mutated {
+    ($fault:ident) => {
+        false
+    };
+}
+
 mod memory;
+mod merge;
 mod restart;
 mod wait;
 
@@ -18,7 +33,8 @@ use crate::config::{Config, Probe, Settings};
 use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Who, join};
 
 pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Process, Reach, Trace};
-pub use restart::{MAX_ATTEMPTS, Reason};
+pub use merge::{Books, merge};
+pub use restart::{MAX_ATTEMPTS, Reason, note};
 pub use wait::Wait;
 
 /// How long a container runs before its process is looked at: start scripts need a moment.

@@ -168,6 +168,7 @@ mod tests {
             workload: None,
             uid: format!("u{learned}"),
             at,
+            left: None,
             refresh: false,
             attempts: 1,
             total: 2,

@@ -16,24 +16,25 @@ use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS};
 pub enum Evicted {
     /// The pod is on its way.
     Done,
-    /// That pod is no longer there.
+    /// That pod is no longer there, or no longer as it was.
     Gone,
     /// It is refused for now, with what the API server said: a PodDisruptionBudget in most cases.
     Refused(String),
 }
 
 impl Cluster {
-    /// Evicts the pod, if it is still the one of that UID.
+    /// Evicts the pod, if it is still the one of that UID and has not changed since that version: a
+    /// container that has come back meanwhile may have what it lacked.
     ///
     /// # Errors
     /// Where the call fails for another reason than those of [`Evicted`].
-    pub async fn evict(&self, pod: &str, uid: &str) -> Result<Evicted, Error> {
+    pub async fn evict(&self, pod: &str, uid: &str, version: &str) -> Result<Evicted, Error> {
         let act = || format!("create pods/eviction of {pod}");
         let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", self.namespace);
         let body = json!({
             "apiVersion": "policy/v1", "kind": "Eviction",
             "metadata": {"name": pod, "namespace": self.namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
+            "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": version}},
         });
         let request = http::Request::post(path)
             .header(http::header::CONTENT_TYPE, "application/json")
@@ -71,6 +72,7 @@ pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
     Some(Pod {
         name: meta.name.clone()?,
         uid: meta.uid.clone().unwrap_or_default(),
+        version: meta.resource_version.clone().unwrap_or_default(),
         workload: owner.as_ref().map(|o| o.workload(hash).to_owned()),
         owner,
         phase: status.and_then(|s| s.phase.clone()).unwrap_or_else(|| "Pending".into()),

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{Leader, Outcome, Subject, delivery};
 use crate::config::Settings;
-use crate::peers::{Address, Book, Pod, Restart};
-use crate::plan::{Act, Reason};
+use crate::peers::{Address, Book, Pod};
+use crate::plan::{self, Act, Reason};
 
 /// How many acts may be under way at once.
 pub(super) const MOST_ACTS: usize = 64;
@@ -32,7 +32,10 @@ impl Leader {
             return;
         };
         let mut book = Book::clone(&self.meshes.all[mesh].book);
-        let restart = Restart::of(pod, reason, &book, Timestamp::now());
+        let noted = self.meshes.all[mesh].noted();
+        let world = self.world(mesh, &self.meshes.all[mesh].book, &noted, Timestamp::now());
+        plan::note(&mut book, pod, reason, world);
+        let restart = &book.restarts[pod.restart_key()];
         tracing::info!(
             pod = name,
             uid = pod.uid,
@@ -40,7 +43,6 @@ impl Leader {
             attempt = restart.attempts,
             "to be restarted"
         );
-        book.restarts.insert(pod.restart_key().to_owned(), restart);
         self.meshes.all[mesh].keep(book);
     }
 
@@ -94,16 +96,16 @@ impl Leader {
     }
 
     fn evict(&mut self, name: &str, reason: Reason) {
-        let Some((.., subject)) = self.subject(name) else {
+        let Some((pod, _, subject)) = self.subject(name) else {
             return;
         };
-        let tools = Arc::clone(&self.tools);
+        let (version, tools) = (pod.version.clone(), Arc::clone(&self.tools));
         self.memory.trace_mut(&subject.uid).evict.begin(&subject.uid);
         // What an earlier try was told is no answer to this one.
         self.memory.not_evicted.remove(&subject.uid);
         self.acts.spawn(async move {
             fail::fail_point!("before-evict");
-            let restarted = tools.restarter.restart(&subject.pod, &subject.uid).await;
+            let restarted = tools.restarter.restart(&subject.pod, &subject.uid, &version).await;
             fail::fail_point!("after-evict");
             Outcome::Evicted(subject, reason, restarted)
         });

@@ -1,6 +1,6 @@
 //! The state of each mesh, and the way of every pod to its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::cluster::Change;
 use crate::config::{self, Config};
 use crate::peers::{Book, Pod, Restart};
+use crate::plan::{self, Books};
 
 /// A mesh: groups that share members. Nothing that happens in one mesh concerns another.
 #[derive(Default)]
@@ -38,37 +39,14 @@ impl Mesh {
         !Arc::ptr_eq(&self.book, &self.stored) && self.book != self.stored
     }
 
-    /// Takes in what is stored by now. What was not changed here since follows it. What was, stays,
-    /// but for restarts: as soon as somebody else has noted one in this mesh, what was decided here
-    /// is void and is decided anew. Who leads puts back what somebody else has removed.
+    /// Takes in what is stored by now.
     pub fn take(&mut self, theirs: Book, leads: bool) {
         if theirs == *self.stored {
             return;
         }
-        let mut book = Book::clone(&self.book);
-        let keys: BTreeSet<&String> = self.stored.nodes.keys().chain(theirs.nodes.keys()).collect();
-        for key in keys {
-            let (before, now) = (self.stored.nodes.get(key), theirs.nodes.get(key));
-            let mine = book.nodes.get(key);
-            let is_newer = now.is_some_and(|now| mine.is_none_or(|mine| mine.learned < now.learned));
-            if now != before && (mine == before || is_newer) {
-                match now {
-                    Some(now) => drop(book.nodes.insert(key.clone(), now.clone())),
-                    None if !leads => drop(book.nodes.remove(key)),
-                    None => {}
-                }
-            }
-        }
-        if theirs.restarts != self.stored.restarts && theirs.restarts != self.sent {
-            let removed = mem::replace(&mut book.restarts, theirs.restarts.clone());
-            if leads {
-                for (key, restart) in removed {
-                    if self.stored.restarts.contains_key(&key) {
-                        book.restarts.entry(key).or_insert(restart);
-                    }
-                }
-            }
-        }
+        let books = Books { mine: &self.book, before: &self.stored, sent: &self.sent, leads };
+        let book = plan::merge(books, &theirs);
+        self.sent.clear();
         self.stored = Arc::new(theirs);
         self.keep(book);
     }
@@ -252,7 +230,7 @@ mod tests {
 
     fn restart(uid: &str) -> Restart {
         let (pod, uid, at) = ("a".into(), uid.into(), Timestamp::UNIX_EPOCH);
-        Restart { pod, workload: None, uid, at, refresh: false, attempts: 1, total: 1 }
+        Restart { pod, workload: None, uid, at, left: None, refresh: false, attempts: 1, total: 1 }
     }
 
     fn book(nodes: &[(&str, i64)], restarts: &[(&str, &str)]) -> Book {
@@ -308,6 +286,7 @@ mod tests {
         Pod {
             name: name.into(),
             uid: uid.into(),
+            version: String::new(),
             workload: workload.map(String::from),
             owner: None,
             phase: "Running".into(),

@@ -17,6 +17,8 @@ const PROBE_PACE: Pace =
     Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
 const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
+/// How long a pod that was evicted may be seen as if it was not.
+const LEAVES_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
 
 /// After so many failures in a row the next is told: fewer pass by themselves in most cases.
@@ -180,7 +182,7 @@ impl Leader {
             Restarted::Done => {
                 self.tools.metrics.restart(reason.label());
                 tracing::info!(pod = of.pod, uid = of.uid, reason = reason.label(), "restarted");
-                trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first));
+                trace.evict.succeed(Some(Timestamp::now() + LEAVES_WITHIN));
             }
             Restarted::Gone => trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first)),
             Restarted::Refused(why) => hold_back(trace, of, why, true, events),

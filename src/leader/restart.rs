@@ -66,8 +66,8 @@ impl Restarter {
         Self { cluster, standing, leadership, reached: OnceLock::new() }
     }
 
-    /// Evicts the pod of that UID, if the webhook would be there for the one that follows.
-    pub async fn restart(&self, pod: &str, uid: &str) -> Restarted {
+    /// Evicts the pod of that UID, unchanged since that version, if the webhook would be there for the one that follows.
+    pub async fn restart(&self, pod: &str, uid: &str, version: &str) -> Restarted {
         if let Err(why) = self.webhook_stands().await {
             return Restarted::HeldBack(why);
         }
@@ -75,7 +75,7 @@ impl Restarter {
             // That one may evict the very same pod, since it is noted.
             return Restarted::Unclear("another replica leads by now".into());
         }
-        match self.cluster.evict(pod, uid).await {
+        match self.cluster.evict(pod, uid, version).await {
             Ok(Evicted::Done) => Restarted::Done,
             Ok(Evicted::Gone) => Restarted::Gone,
             Ok(Evicted::Refused(why)) => Restarted::Refused(why),

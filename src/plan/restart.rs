@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Act, Agenda, Node, Process, Wait, World};
-use crate::peers::{Book, Pod, Restart, Who};
+use crate::peers::{Book, Pod, Restart};
 
 /// How many restarts in a row may fail to bring the variable.
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -57,13 +57,41 @@ impl Reason {
 pub(super) fn decide(world: World<'_>, nodes: &[Node<'_>], agenda: &mut Agenda) -> Vec<Option<Wait>> {
     let mut busy = Busy::new(world, agenda);
     let verdicts: Vec<_> = nodes.iter().map(|node| candidate(node, world, agenda)).collect();
-    // An intention comes before everybody's turn: its pod may be gone already, unseen.
-    for (node, verdict) in nodes.iter().zip(&verdicts) {
-        if verdict.is_ok() && is_intended(world, node.pod) && !steps_aside(node, agenda) {
+    claim_intended(nodes, &verdicts, world, &mut busy, agenda);
+    nodes.iter().zip(verdicts).map(|(node, verdict)| turn(node, verdict, world, &mut busy, agenda)).collect()
+}
+
+/// An intention comes before everybody's turn: its pod may be gone already, unseen. Of two in a group, which
+/// a change of the configuration may bring together, only one may claim it, or each would wait for the other.
+fn claim_intended(
+    nodes: &[Node<'_>],
+    verdicts: &[Result<Reason, Option<Wait>>],
+    world: World<'_>,
+    busy: &mut Busy,
+    agenda: &mut Agenda,
+) {
+    let stands = |node: &Node<'_>, verdict: &Result<Reason, Option<Wait>>| match verdict {
+        _ if node.trace.evict.busy => true,
+        Ok(_) | Err(Some(Wait::Look { why: None } | Wait::Start)) => true,
+        Err(None) => node.container.is_some(),
+        Err(Some(_)) => false,
+    };
+    let mut intended: Vec<&Node<'_>> = nodes
+        .iter()
+        .zip(verdicts)
+        .filter(|(node, verdict)| {
+            stands(node, verdict) && is_intended(world, node.pod) && !steps_aside(node, agenda)
+        })
+        .map(|(node, _)| node)
+        .collect();
+    intended.sort_by_key(|node| !node.trace.evict.busy);
+    for node in intended {
+        // The plan is made again when its eviction is no longer waited for.
+        let _ = node.trace.evict.next.map(|next| agenda.is_past(next));
+        if busy.other(node).is_none() || mutated!(ClaimTwice) {
             busy.claim(node);
         }
     }
-    nodes.iter().zip(verdicts).map(|(node, verdict)| turn(node, verdict, world, &mut busy, agenda)).collect()
 }
 
 fn turn(
@@ -83,7 +111,7 @@ fn turn(
             return wait;
         }
     };
-    if let Some(after) = busy.other(node) {
+    if let Some(after) = busy.other(node).filter(|_| !mutated!(IgnoreTurn)) {
         return Some(Wait::Turn { after });
     }
     if !steps_aside(node, agenda) {
@@ -95,7 +123,9 @@ fn turn(
     let pod = node.pod.name.clone();
     if !is_intended(world, node.pod) {
         agenda.acts.push(Act::Note { pod, reason });
-    } else if world.noted.contains(&node.pod.uid) && agenda.is_due(&node.trace.evict, &node.pod.uid) {
+    } else if (world.noted.contains(&node.pod.uid) || mutated!(EvictUnnoted))
+        && agenda.is_due(&node.trace.evict, &node.pod.uid)
+    {
         agenda.acts.push(Act::Evict { pod, reason });
     }
     Some(match &world.memory.unsaved {
@@ -115,7 +145,7 @@ fn candidate(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<R
     }
     let reason = wanted(node, world, agenda)?;
     may(node, reason)?;
-    if reason != Reason::CannotStart {
+    if reason != Reason::CannotStart && !mutated!(DoNotLook) {
         is_looked_at(node, agenda)?;
     }
     past_backoff(node, world, agenda)?;
@@ -216,19 +246,19 @@ fn past_backoff(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Resul
     let Some(last) = world.book.restarts.get(node.pod.restart_key()) else {
         return Ok(());
     };
-    if last.uid == node.pod.uid || last.attempts == 0 {
+    if last.uid == node.pod.uid || last.attempts == 0 || mutated!(NoBackoff) {
         return Ok(());
     }
     let attempts = last.attempts;
     if attempts >= MAX_ATTEMPTS {
         return Err(Some(Wait::GaveUp { attempts }));
     }
-    let until = after(last.at, FIRST_BACKOFF.saturating_mul(1 << (attempts - 1)));
+    let until = after(since(last), FIRST_BACKOFF.saturating_mul(1 << (attempts - 1)));
     if agenda.is_past(until) { Ok(()) } else { Err(Some(Wait::Backoff { attempts, until })) }
 }
 
 fn is_intended(world: World<'_>, pod: &Pod) -> bool {
-    world.book.restarts.get(pod.restart_key()).is_some_and(|r| r.uid == pod.uid)
+    world.book.restarts.get(pod.restart_key()).is_some_and(|r| r.uid == pod.uid || mutated!(IgnoreUid))
 }
 
 fn is_held_back(node: &Node<'_>, agenda: &mut Agenda) -> bool {
@@ -256,7 +286,7 @@ impl Busy {
         let mut groups = Vec::new();
         for (key, restart) in &world.book.restarts {
             if is_under_way(key, restart, world, agenda) {
-                let who = Who { pod: &restart.pod, workload: restart.workload.as_deref() };
+                let who = restart.who();
                 groups.extend(world.config.groups_of(who).into_iter().map(|g| (g, restart.pod.clone())));
             }
         }
@@ -281,14 +311,14 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
         return pod.deleting;
     }
     // creationTimestamp is cut to whole seconds.
-    let since = after(restart.at, SignedDuration::from_secs(-1));
+    let noted = after(restart.at, SignedDuration::from_secs(-1));
     let mut successors = world
         .pods
         .values()
-        .filter(|p| p.restart_key() == key && (p.name == restart.pod || p.created >= since))
+        .filter(|p| p.restart_key() == key && (p.name == restart.pod || p.created >= noted))
         .peekable();
     if successors.peek().is_none() {
-        return !agenda.is_past(after(restart.at, READY_WITHIN));
+        return !agenda.is_past(after(since(restart), READY_WITHIN));
     }
     successors.any(|pod| {
         let stuck = pod.containers.iter().any(|c| c.keeps_exiting());
@@ -299,11 +329,15 @@ fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Age
 /// Ends the count of restarts that brought what they were for, withdraws intentions that are not needed any
 /// more, and forgets the restarts of nodes that are not configured.
 pub(super) fn tidy(book: &mut Book, world: World<'_>) {
-    book.restarts
-        .retain(|_, r| world.config.settings(Who { pod: &r.pod, workload: r.workload.as_deref() }).is_some());
+    book.restarts.retain(|_, r| world.config.settings(r.who()).is_some());
     for restart in book.restarts.values_mut() {
         restart.at = restart.at.min(world.now);
-        let is_gone = world.pods.values().all(|pod| pod.uid != restart.uid);
+        restart.left = restart.left.map(|left| left.min(world.now));
+        let pod = world.pods.values().find(|pod| pod.uid == restart.uid);
+        if !restart.uid.is_empty() && pod.is_none_or(|pod| pod.deleting) {
+            restart.left.get_or_insert(world.now);
+        }
+        let is_gone = pod.is_none();
         if is_gone && world.memory.not_evicted.contains(&restart.uid) {
             withdraw(restart);
         }
@@ -319,7 +353,7 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
             continue;
         }
         if last.uid == pod.uid {
-            if is_content(&node, world) {
+            if is_content(&node, world) && !may_be_leaving(&node, world) {
                 withdraw(last);
             }
         } else if node.variable().is_some() && is_content(&node, world) && has_lasted(last, world.now) {
@@ -328,9 +362,16 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
     }
 }
 
+/// Whether an eviction may have been carried out of which nothing is to be seen yet.
+fn may_be_leaving(node: &Node<'_>, world: World<'_>) -> bool {
+    let evict = &node.trace.evict;
+    let is_pending = evict.busy || evict.next.is_some_and(|next| next > world.now);
+    is_pending && !world.memory.not_evicted.contains(&node.pod.uid) && !mutated!(WithdrawAtOnce)
+}
+
 /// A variable that is right again may be wrong soon, where every restart changes an address.
 fn has_lasted(last: &Restart, now: Timestamp) -> bool {
-    !last.refresh || now >= after(last.at, LASTING)
+    !last.refresh || now >= after(since(last), LASTING)
 }
 
 /// Whether the node would not be restarted at any time.
@@ -339,9 +380,15 @@ fn is_content(node: &Node<'_>, world: World<'_>) -> bool {
     wanted(node, world, &mut nobody) == Err(None)
 }
 
+/// When it began, as far as is known.
+fn since(restart: &Restart) -> Timestamp {
+    restart.left.filter(|_| !mutated!(ReckonFromDecision)).unwrap_or(restart.at)
+}
+
 /// What was intended but not done: its node has the variable by now, or somebody else deleted the pod.
 fn withdraw(last: &mut Restart) {
     last.uid.clear();
+    last.left = None;
     last.attempts = last.attempts.saturating_sub(1);
     last.total = last.total.saturating_sub(1);
 }
@@ -355,9 +402,23 @@ pub(super) fn done(book: &Book, pod: &Pod) -> u32 {
     }
 }
 
+/// Notes that a pod is to be restarted, as the only one in its groups: who of these waits for a budget is
+/// noted anew when its turn comes again.
+pub fn note(book: &mut Book, pod: &Pod, reason: Reason, world: World<'_>) {
+    let groups = world.config.groups_of(pod.who());
+    for other in book.restarts.values_mut() {
+        let is_refused = world.memory.not_evicted.contains(&other.uid) && !mutated!(KeepRefused);
+        if is_refused && world.config.groups_of(other.who()).iter().any(|g| groups.contains(g)) {
+            withdraw(other);
+        }
+    }
+    let restart = Restart::of(pod, reason, book, world.now);
+    book.restarts.insert(pod.restart_key().to_owned(), restart);
+}
+
 impl Restart {
     /// The note of a restart decided on now.
-    pub fn of(pod: &Pod, reason: Reason, book: &Book, now: Timestamp) -> Self {
+    fn of(pod: &Pod, reason: Reason, book: &Book, now: Timestamp) -> Self {
         let (attempts, total) =
             book.restarts.get(pod.restart_key()).map_or((0, 0), |r| (r.attempts, r.total));
         Self {
@@ -365,6 +426,7 @@ impl Restart {
             workload: pod.workload.clone(),
             uid: pod.uid.clone(),
             at: now,
+            left: None,
             refresh: matches!(reason, Reason::Partial | Reason::Changed),
             attempts: attempts.saturating_add(1),
             total: total.saturating_add(1),

@@ -57,6 +57,7 @@ impl Sim {
         let pod = Pod {
             name: name.clone(),
             uid: uid.clone(),
+            version: String::new(),
             workload: Some(set.into()),
             owner: Some(Owner { kind: "StatefulSet".into(), name: set.into() }),
             phase: "Running".into(),
@@ -138,10 +139,10 @@ impl Sim {
                     self.memory.trace_mut(&uid).delivered = Some(delivered);
                 }
                 Act::Note { pod, reason } => {
-                    let pod = &self.pods[pod];
-                    let restart = Restart::of(pod, *reason, &self.book, self.now);
-                    self.noted.insert(pod.uid.clone());
-                    self.book.restarts.insert(pod.restart_key().into(), restart);
+                    let mut book = self.book.clone();
+                    note(&mut book, &self.pods[pod], *reason, self.world());
+                    self.book = book;
+                    self.noted = self.book.restarts.values().map(|r| r.uid.clone()).collect();
                 }
                 Act::Check { .. } | Act::Evict { .. } => {}
             }
@@ -397,6 +398,99 @@ fn a_budget_holds_one_node_and_not_its_group() {
     assert_eq!(sim.lacking(), [""; 0], "allowed by now, but it is b's turn");
     sim.recreate("b-0", true);
     assert_eq!(sim.lacking(), ["a-0"]);
+}
+
+/// Found by tests/model.
+#[test]
+fn a_pod_that_leaves_long_after_its_note_holds_its_turn_from_then() {
+    let mut sim = Sim::pair();
+    sim.start("a", None);
+    sim.start("b", None);
+    assert_eq!(sim.lacking(), ["a-0"]);
+    sim.pass(400);
+    sim.pods.remove("a-0");
+    assert_eq!(sim.lacking(), [""; 0], "a budget held it up for longer than a successor has");
+    sim.pass(200);
+    assert_eq!(sim.lacking(), [""; 0]);
+    sim.recreate("a-0", false);
+    assert_eq!(sim.lacking(), ["b-0"], "its backoff is a minute, and that has passed, but b is next");
+}
+
+/// Found by tests/model: each waited for the other's turn.
+#[test]
+fn two_intentions_in_a_group_do_not_wait_for_each_other() {
+    let mut sim = Sim::new(
+        "mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}]}, {peers: [{nodeName: b}, {nodeName: c}]}]",
+    );
+    for set in ["a", "b", "c"] {
+        sim.start(set, None);
+    }
+    assert_eq!(sim.lacking(), ["a-0", "c-0"]);
+    sim.config =
+        config::parse("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}, {nodeName: c}]}]").unwrap();
+    assert_eq!(sim.lacking(), ["a-0"], "the first of the configuration");
+    sim.memory.trace_mut("uid-3").evict.begin("uid-3");
+    assert_eq!(sim.lacking(), [""; 0], "but for one whose eviction is under way");
+}
+
+/// Found by tests/model: a new leader saw two intentions.
+#[test]
+fn who_waits_for_a_budget_is_noted_anew_after_the_next() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("a", None);
+    sim.start("b", None);
+    assert_eq!(sim.lacking(), ["a-0"]);
+    let pace = Pace { first: SignedDuration::from_secs(60), most: SignedDuration::from_secs(60) };
+    sim.memory.not_evicted.insert(uid.clone());
+    let trace = sim.memory.trace_mut(&uid);
+    trace.budget = true;
+    trace.evict.fail("the budget".into(), sim.now, pace, 1.0);
+    assert_eq!(sim.lacking(), ["b-0"]);
+    let note = &sim.book.restarts["a-0"];
+    assert_eq!((note.uid.as_str(), note.attempts, note.total), ("", 0, 0));
+    sim.memory = Memory::default();
+    assert_eq!(sim.lacking(), ["b-0"]);
+}
+
+/// Found by tests/model: the other's turn came while this one was leaving.
+#[test]
+fn an_intention_is_not_withdrawn_while_its_eviction_may_have_been_carried_out() {
+    for answered in [false, true] {
+        let mut sim = Sim::pair();
+        let uid = sim.start("a", None);
+        sim.start("b", None);
+        assert_eq!(sim.lacking(), ["a-0"]);
+        let value = sim.value("a-0");
+        let evict = &mut sim.memory.trace_mut(&uid).evict;
+        evict.begin(&uid);
+        if answered {
+            evict.succeed(Some(sim.now + 60.seconds()));
+        }
+        sim.pass(6);
+        let look = |at| Look { container: "container-1".into(), at, process: Process::Has(value.clone()) };
+        sim.memory.trace_mut(&uid).looked = Some(look(sim.now));
+        assert_eq!(sim.lacking(), [""; 0], "it may be leaving, unseen");
+        assert_eq!(sim.book.restarts["a-0"].uid, uid);
+        sim.memory.trace_mut(&uid).evict.succeed(None);
+        assert_eq!(sim.lacking(), ["b-0"]);
+    }
+}
+
+/// Found by tests/model: it may be gone already, by the eviction of another replica.
+#[test]
+fn an_intention_that_is_not_looked_at_yet_comes_before_the_others() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("b", None);
+    sim.start("a", Some("/dns/x"));
+    assert_eq!(sim.lacking(), ["b-0"]);
+    sim.start("a", None);
+    sim.learn("a-0");
+    sim.pass(10);
+    let look = Look { container: "container-3".into(), at: sim.now, process: Process::Lacks };
+    sim.memory.trace_mut("uid-3").looked = Some(look);
+    sim.memory.trace_mut(&uid).look.begin("container-1");
+    assert_eq!(evictions(&sim.plan()), [""; 0]);
+    assert_eq!(sim.waits("a-0"), Some("turn"));
 }
 
 #[test]

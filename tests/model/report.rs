@@ -1,0 +1,125 @@
+//! What was explored and found, in words.
+
+use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, Expectation, HasDiscoveries, Model as _, Path};
+
+use crate::model::{Action, Model};
+use crate::mutations::Mutation;
+use crate::properties::{self, healed};
+use crate::scenarios::{ALL, Scenario};
+use crate::state::State;
+
+/// Figures of all that was explored.
+#[derive(Default)]
+pub struct Figures {
+    pub states: usize,
+    pub depth: usize,
+    pub seconds: u64,
+    pub all_held: bool,
+    pub mutations_found: usize,
+}
+
+/// Explores the scenarios as Torch is, and then those in which each mutation should be found.
+pub fn explore_all() -> Figures {
+    let start = Instant::now();
+    let mut figures = Figures { all_held: true, ..Figures::default() };
+    for scenario in ALL {
+        let (states, depth, held) = explore(scenario);
+        figures.states += states;
+        figures.depth = figures.depth.max(depth);
+        figures.all_held &= held;
+    }
+    for mutation in Mutation::ALL {
+        figures.mutations_found += usize::from(is_found(*mutation));
+    }
+    figures.seconds = start.elapsed().as_secs();
+    figures
+}
+
+fn explore(scenario: &Scenario) -> (usize, usize, bool) {
+    let start = Instant::now();
+    let threads = available_parallelism().map_or(1, usize::from);
+    let checker = check(scenario, None, threads);
+    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
+    let times = if scenario.faults == 1 { "fault" } else { "faults" };
+    println!(
+        "{}: {} of {} {times}; {} states, depth {depth}, {}",
+        scenario.name,
+        scenario.faults,
+        kinds(scenario),
+        grouped(states),
+        took(start.elapsed())
+    );
+    for property in checker.model().properties() {
+        if property.expectation == Expectation::Sometimes && checker.discovery(property.name).is_none() {
+            println!("NEVER SEEN: {}", property.name);
+            return (states, depth, false);
+        }
+    }
+    let broken = broken(&checker);
+    if let Some((rule, path)) = &broken {
+        println!("BROKEN: {rule}");
+        tell(checker.model(), path);
+    }
+    (states, depth, broken.is_none())
+}
+
+fn is_found(mutation: Mutation) -> bool {
+    for scenario in ALL.iter().filter(|scenario| mutation.shows_in(scenario.name)) {
+        let checker = check(scenario, Some(mutation), 1);
+        if let Some((rule, path)) = broken(&checker) {
+            println!("\n{mutation:?} breaks \"{rule}\", with {}:", scenario.name);
+            tell(checker.model(), &path);
+            return true;
+        }
+    }
+    println!("\nNOT FOUND: {mutation:?}");
+    false
+}
+
+fn check(scenario: &Scenario, mutation: Option<Mutation>, threads: usize) -> impl Checker<Model> + use<> {
+    let model = Model::new(*scenario, mutation);
+    let checker =
+        model.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    checker.model().found.store(false, Ordering::Relaxed);
+    checker
+}
+
+fn broken(checker: &impl Checker<Model>) -> Option<(&'static str, Path<State, Action>)> {
+    let mut rules = checker.model().properties().into_iter();
+    rules.find_map(|rule| {
+        let is_broken = rule.expectation == Expectation::Always;
+        Some((rule.name, checker.discovery(rule.name).filter(|_| is_broken)?))
+    })
+}
+
+/// The steps that lead to where a rule is broken, or to where all goes on without end or stops too early.
+fn tell(model: &Model, path: &Path<State, Action>) {
+    let last = path.last_state();
+    path.clone().into_actions().iter().for_each(|action| println!("  {action}"));
+    if last.broken.is_none() {
+        println!("  and with no further fault:");
+        properties::how_it_ends(model, &healed(last)).iter().for_each(|action| println!("  {action}"));
+        println!("  and so on, or no further");
+    }
+}
+
+fn kinds(scenario: &Scenario) -> String {
+    let names: Vec<String> = scenario.may.iter().map(|fault| format!("{fault:?}")).collect();
+    names.join(", ")
+}
+
+fn took(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// A number in groups of three digits.
+pub fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+    groups.join(" ")
+}
