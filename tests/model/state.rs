@@ -136,9 +136,9 @@ pub struct Note {
     pub uid: u8,
     /// In a row.
     pub attempts: u8,
-    /// Since it was decided; of no interest once the pod was seen to leave.
+    /// Since it was decided.
     pub age: Secs,
-    /// Since then.
+    /// Since the pod was seen to leave.
     pub left: Option<Secs>,
 }
 

@@ -105,7 +105,7 @@ fn cut_off_book(book: &mut Book, nodes: usize) {
 fn cut_off_notes(notes: &mut Each<Option<Note>>) {
     for note in notes.iter_mut().flatten() {
         let matters = READY_WITHIN.max(backoff(note.attempts));
-        note.age = if note.left.is_some() { 0 } else { note.age.min(matters) };
+        note.age = note.age.min(matters);
         note.left = note.left.map(|left| left.min(matters));
     }
 }
