@@ -7,10 +7,10 @@ use crate::node::bare_pod;
 use crate::torch::{PAIR, Torch};
 use crate::wait::{SOON, check, eventually};
 
-/// Opens connections, more than Torch has places for, and says nothing on any of them. Torch hangs up after
-/// some seconds, so it begins again and again.
+/// Opens connections, more than two replicas have places for, and says nothing on any of them. Torch hangs
+/// up after some seconds, so it begins again and again.
 const HOLD: &str = "while :; do
-  bash -c 'for n in $(seq 700); do exec {fd}<>/dev/tcp/$0/443; done; echo all; sleep 3' torch 2>&1
+  bash -c 'for n in $(seq 1600); do exec {fd}<>/dev/tcp/$0/443; done; echo all; sleep 3' torch 2>&1
 done";
 
 #[test]
@@ -23,13 +23,13 @@ fn t16_held_connections() {
     eventually("the connections are held", SOON, || check(rounds() > 0, || "not yet".into()));
 
     let begun = Instant::now();
-    let (last, mut asked) = (rounds() + 3, 0);
+    let last = rounds() + 3;
     while rounds() < last {
-        let answer =
-            torch.curl("/list", "--max-time 2").unwrap_or_else(|why| panic!("request {asked}: {why}"));
-        assert_eq!(answer.status, 200, "request {asked}: {answer:?}");
-        asked += 1;
+        for n in 0..10 {
+            let answer =
+                torch.curl("/list", "--max-time 2").unwrap_or_else(|why| panic!("request {n}: {why}"));
+            assert_eq!(answer.status, 200, "request {n}: {answer:?}");
+        }
         assert!(begun.elapsed() < SOON, "the connections are held no longer");
     }
-    assert!(asked > 3, "{asked} requests say little");
 }
