@@ -1,4 +1,8 @@
 //! The pure part of Torch, built alone, and a cluster around it of which every course of events is explored.
+//!
+//! [`torch`] does around the plan what `src/leader` does, with [`replica`] and [`cluster`] around that; what may
+//! go wrong is in [`faults`], and how much of it in [`scenarios`]. [`properties`] says what must hold in every
+//! state, and [`mutations`] breaks the plan on purpose, to see that it would be noticed.
 
 mod admits;
 mod cluster;

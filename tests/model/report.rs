@@ -2,28 +2,45 @@
 
 use std::sync::atomic::Ordering;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model as _, Path};
 
+use crate::faults::Fault;
 use crate::model::{Action, Model};
 use crate::mutations::Mutation;
 use crate::properties::{self, healed};
 use crate::scenarios::{ALL, Scenario};
 use crate::state::State;
 
+/// What holds for all scenarios, beside what each says of itself.
+const BOUNDS: &str = "\
+Every order of these steps is explored, up to so many faults at any places: a pod is created, starts, goes; \
+each watch of each replica shows a pod or the book, as late as you like; a replica plans, saves, takes the lease, \
+notices that it lost it; an eviction reaches the API server; its answer reaches Torch. Time passes where nothing \
+else can happen, or as a fault. Bounds: the nodes are StatefulSets of one pod with the default policy; a watch \
+shows the newest state; probes, looks and files take no time and do not fail; who lost the lease without noticing \
+acts on what it saw before; of two evictions of one pod the earlier one is answered first.
+";
+
 /// Figures of all that was explored.
 #[derive(Default)]
 pub struct Figures {
+    /// Different states.
     pub states: usize,
+    /// Steps to the farthest of them.
     pub depth: usize,
+    /// What all took.
     pub seconds: u64,
+    /// Whether Torch broke no rule.
     pub all_held: bool,
+    /// How many deliberate faults were found.
     pub mutations_found: usize,
 }
 
 /// Explores the scenarios as Torch is, and then those in which each mutation should be found.
 pub fn explore_all() -> Figures {
+    println!("{BOUNDS}");
     let start = Instant::now();
     let mut figures = Figures { all_held: true, ..Figures::default() };
     for scenario in ALL {
@@ -44,14 +61,12 @@ fn explore(scenario: &Scenario) -> (usize, usize, bool) {
     let threads = available_parallelism().map_or(1, usize::from);
     let checker = check(scenario, None, threads);
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    let times = if scenario.faults == 1 { "fault" } else { "faults" };
     println!(
-        "{}: {} of {} {times}; {} states, depth {depth}, {}",
+        "{}; {}: {} states, depth {depth}, {:.1} s",
         scenario.name,
-        scenario.faults,
-        kinds(scenario),
+        what_may_go_wrong(scenario),
         grouped(states),
-        took(start.elapsed())
+        start.elapsed().as_secs_f64()
     );
     for property in checker.model().properties() {
         if property.expectation == Expectation::Sometimes && checker.discovery(property.name).is_none() {
@@ -107,13 +122,16 @@ fn tell(model: &Model, path: &Path<State, Action>) {
     }
 }
 
-fn kinds(scenario: &Scenario) -> String {
-    let names: Vec<String> = scenario.may.iter().map(|fault| format!("{fault:?}")).collect();
-    names.join(", ")
-}
-
-fn took(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+fn what_may_go_wrong(scenario: &Scenario) -> String {
+    let times = match scenario.faults {
+        1 => "one fault".to_owned(),
+        n => format!("{n} faults"),
+    };
+    if scenario.may == Fault::ALL {
+        return format!("{times} of any kind");
+    }
+    let kinds: Vec<String> = scenario.may.iter().map(|fault| format!("{fault:?}")).collect();
+    format!("{times} of {}", kinds.join(", "))
 }
 
 /// A number in groups of three digits.

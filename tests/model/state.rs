@@ -99,6 +99,7 @@ pub enum Has {
     ForItAsked(Secs),
 }
 
+/// How a container stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Not started yet.
@@ -170,9 +171,12 @@ pub struct Reign {
     pub not_evicted: Each<Option<u8>>,
 }
 
+/// What a leader saw of a pod and tried with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Trace {
+    /// The last look at its process.
     pub look: Option<Look>,
+    /// Its eviction.
     pub evict: Evict,
 }
 
@@ -190,40 +194,57 @@ pub struct Look {
 /// Trying to evict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Evict {
+    /// It is under way.
     pub busy: bool,
     /// Until the next try.
     pub wait: Secs,
+    /// The last try was held back, refused, or nobody can tell.
     pub failed: bool,
+    /// Refused by a budget.
     pub budget: bool,
 }
 
 /// An eviction under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Call {
+    /// Whose.
     pub node: u8,
+    /// Of which pod.
     pub uid: u8,
+    /// As it was seen.
     pub version: u8,
     /// Who asks; nobody where that one forgot it.
     pub from: Option<u8>,
     /// The configuration that it was decided under.
     pub config: u8,
+    /// What the API server said.
     pub answer: Option<Answer>,
 }
 
+/// What the API server says to an eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Answer {
+    /// The pod is on its way.
     Done,
+    /// That pod is not there any more, or not as it was.
     Gone,
+    /// A budget forbids it.
     Refused,
 }
 
 /// What must never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
+    /// A restart of a node that has the variable.
     HasVariable,
+    /// A restart while another of the group is not over.
     TwoAtATime,
+    /// A restart of a pod that was not noted before.
     NotNoted,
+    /// A second restart without a pod that came without the variable in between.
     TwiceForNothing,
+    /// One more restart before the backoff of the last is over.
     TooSoon,
+    /// One more than Torch may try in a row.
     TooOften,
 }
