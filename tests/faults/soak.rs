@@ -1,7 +1,7 @@
 //! The soak: many pairs and a random fault every few seconds; at the end all must be connected, and every
 //! node that ran early must have been restarted once, and no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::env;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::bed::Bed;
 use crate::node::Node;
 use crate::pods::Pod;
 use crate::torch::Torch;
-use crate::trouble::{self, Trouble};
+use crate::trouble::{self, Hand, Trouble};
 use crate::wait::{check, eventually};
 
 const PAIRS: usize = 20;
@@ -40,7 +40,8 @@ pub fn run() -> ExitCode {
     let torch = Torch::deploy(&bed, &configuration(&pairs));
     start(&bed, second);
 
-    let mut soak = Soak { bed: &bed, rng: Rng::with_seed(seed), tried: BTreeMap::new() };
+    let hand = Hand { bed: &bed, rng: Rng::with_seed(seed), deleted: HashSet::new() };
+    let mut soak = Soak { hand, tried: BTreeMap::new() };
     soak.trouble_for(Duration::from_secs(seconds));
     let begun = Instant::now();
     eventually("all is right at the end", WITHIN, || right(&bed, &torch, &pairs));
@@ -85,8 +86,7 @@ fn right(bed: &Bed, torch: &Torch, pairs: &[[Node; 2]]) -> Result<(), String> {
 }
 
 struct Soak<'a> {
-    bed: &'a Bed,
-    rng: Rng,
+    hand: Hand<'a>,
     /// What was tried, and how often.
     tried: BTreeMap<&'static str, usize>,
 }
@@ -95,36 +95,36 @@ impl Soak<'_> {
     fn trouble_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            let Trouble { name, make } = *self.rng.choice(trouble::ALL).expect("there are some");
+            let Trouble { name, make } = *self.hand.rng.choice(trouble::ALL).expect("there are some");
             println!("soak: {:4.0} s to go: {name}", (end - Instant::now()).as_secs_f64());
-            make(self.bed, &mut self.rng);
+            make(&mut self.hand);
             *self.tried.entry(name).or_default() += 1;
-            sleep(Duration::from_millis(self.rng.u64(1000..6000)));
+            sleep(Duration::from_millis(self.hand.rng.u64(1000..6000)));
         }
     }
 
     fn tell(&self, pairs: &[[Node; 2]], again: Duration) -> ExitCode {
-        let history = self.bed.pods.now();
+        let history = self.hand.bed.pods.now();
         let pods: Vec<&Pod> = pairs.iter().flatten().flat_map(|node| history.of(&node.name)).collect();
-        let (early, rest): (Vec<&Pod>, Vec<&Pod>) =
+        let (early, others): (Vec<&Pod>, Vec<&Pod>) =
             pods.into_iter().partition(|pod| pod.variable("TRUSTED_PEERS").is_none());
-        // The last state of a pod that went while the API server was away was seen by nobody; but who is
-        // early is deleted by nobody but Torch.
-        let is_restarted = |pod: &&&Pod| trouble::is_evicted(pod) || !pod.stays();
+        // By what is gone: the last state of a pod that went while the API server was away was seen by nobody.
+        let is_restarted = |pod: &&&Pod| !pod.stays() && !self.hand.deleted.contains(pod.uid());
         let missed = early.iter().filter(|pod| !is_restarted(pod));
-        let extra = rest.iter().filter(|pod| trouble::is_evicted(pod));
-        let restarts = early.iter().filter(is_restarted).count() + extra.clone().count();
+        let extra: Vec<&&Pod> = others.iter().filter(is_restarted).collect();
+        let restarts = early.iter().filter(is_restarted).count() + extra.len();
         let wrong: Vec<String> = missed
             .map(|pod| format!("{} was early, and not restarted", pod.name()))
-            .chain(extra.map(|pod| format!("{} was restarted without need", pod.name())))
+            .chain(extra.iter().map(|pod| format!("{} was restarted without need", pod.name())))
             .collect();
-        let early = early.len();
         let tried: Vec<String> = self.tried.iter().map(|(name, n)| format!("{n} × {name}")).collect();
         println!("soak: tried {}", tried.join(", "));
         wrong.iter().for_each(|line| println!("soak: WRONG: {line}"));
         println!(
-            "soak: {PAIRS} pairs connected, {} faults, {early} early nodes, {restarts} restarts, right again after {:.1} s",
+            "soak: {PAIRS} pairs connected, {} faults, {} early nodes, {restarts} restarts, {} extra, right again after {:.1} s",
             self.tried.values().sum::<usize>(),
+            early.len(),
+            extra.len(),
             again.as_secs_f64()
         );
         if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
