@@ -40,9 +40,9 @@ pub fn run() -> ExitCode {
     let torch = Torch::deploy(&bed, &configuration(&pairs));
     start(&bed, second);
 
-    let hand = Hand { bed: &bed, rng: Rng::with_seed(seed), deleted: HashSet::new() };
+    let hand = Hand { bed: &bed, rng: Rng::new(), deleted: HashSet::new() };
     let mut soak = Soak { hand, tried: BTreeMap::new() };
-    soak.trouble_for(Duration::from_secs(seconds));
+    soak.trouble_for(Duration::from_secs(seconds), Rng::with_seed(seed));
     let begun = Instant::now();
     eventually("all is right at the end", WITHIN, || right(&bed, &torch, &pairs));
     let again = begun.elapsed();
@@ -92,14 +92,16 @@ struct Soak<'a> {
 }
 
 impl Soak<'_> {
-    fn trouble_for(&mut self, time: Duration) {
+    /// What is made when follows from the seed alone; whom it befalls, also from who is there.
+    fn trouble_for(&mut self, time: Duration, mut order: Rng) {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            let Trouble { name, make } = *self.hand.rng.choice(trouble::ALL).expect("there are some");
+            let Trouble { name, make } = *order.choice(trouble::ALL).expect("there are some");
+            self.hand.rng = order.fork();
             println!("soak: {:4.0} s to go: {name}", (end - Instant::now()).as_secs_f64());
             make(&mut self.hand);
             *self.tried.entry(name).or_default() += 1;
-            sleep(Duration::from_millis(self.hand.rng.u64(1000..6000)));
+            sleep(Duration::from_millis(order.u64(1000..6000)));
         }
     }
 
