@@ -308,6 +308,13 @@ pub struct Known {
     pub learned: Timestamp,
 }
 
+impl Known {
+    /// Who the pod that this is known of is to the configuration.
+    pub fn who<'a>(&'a self, pod: &'a str) -> Who<'a> {
+        Who { pod, workload: self.workload.as_deref() }
+    }
+}
+
 /// A restart that Torch decided on, noted before it is carried out, so that a
 /// crash at any point neither forgets nor doubles it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -351,27 +358,13 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes over from another book what is newer there or not in this one.
-    pub fn absorb(&mut self, other: Self) {
-        for (pod, known) in other.nodes {
-            if self.nodes.get(&pod).is_none_or(|mine| mine.learned < known.learned) {
-                self.nodes.insert(pod, known);
-            }
-        }
-        for (key, restart) in other.restarts {
-            if self.restarts.get(&key).is_none_or(|mine| mine.at < restart.at) {
-                self.restarts.insert(key, restart);
-            }
-        }
-    }
-
     /// The known pods that a `nodeName` means, in the order of their ordinals.
     pub fn pods_of(&self, node_name: &str) -> Vec<(&str, &Known)> {
         let mut found: Vec<(&str, &Known)> = self
             .nodes
             .iter()
             .map(|(pod, known)| (pod.as_str(), known))
-            .filter(|(pod, known)| Who { pod, workload: known.workload.as_deref() }.is(node_name))
+            .filter(|(pod, known)| known.who(pod).is(node_name))
             .collect();
         found.sort_by_key(|(pod, _)| ordinal_order(pod));
         found

@@ -211,7 +211,7 @@ pub fn address(pod: &Pod, settings: &Settings, services: &BTreeSet<String>, peer
 }
 
 fn is_kept(pod: &str, known: &Known, world: World<'_>) -> bool {
-    let who = Who { pod, workload: known.workload.as_deref() };
+    let who = known.who(pod);
     let comes_back = |workload: &str| {
         let ordinal = pod.strip_prefix(workload).and_then(|rest| rest.strip_prefix('-'));
         ordinal.is_some_and(|o| o.parse::<u32>().is_ok())

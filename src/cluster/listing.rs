@@ -43,12 +43,7 @@ impl<T> Listing<T> {
         }
     }
 
-    /// Whether a listing was ever complete.
-    pub fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// Whether no new listing is under way either.
+    /// Whether a listing was complete, and no new one is under way.
     pub fn is_current(&self) -> bool {
         self.complete && !self.begun
     }
@@ -74,7 +69,7 @@ mod tests {
                 Change::Gone(s) => Change::Gone(s.to_owned()),
             };
             listing.apply(change, |s: &String| s.as_str());
-            (listing.is_complete(), listing.all().keys().cloned().collect::<Vec<_>>().join(" "))
+            (listing.complete, listing.all().keys().cloned().collect::<Vec<_>>().join(" "))
         };
         apply(Change::Begin);
         assert_eq!(apply(Change::Put("a")), (false, String::new()));

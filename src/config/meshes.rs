@@ -64,7 +64,7 @@ impl Meshes {
     pub fn split(&self, book: &Book) -> Vec<Book> {
         let mut books = vec![Book::default(); self.configs.len()];
         for (pod, known) in &book.nodes {
-            if let Some(mesh) = self.home(Who { pod, workload: known.workload.as_deref() }) {
+            if let Some(mesh) = self.home(known.who(pod)) {
                 books[mesh].nodes.insert(pod.clone(), known.clone());
             }
         }

@@ -212,18 +212,9 @@ impl Slot {
 
 /// The entries of a book that no mesh has a place for.
 fn without_place(book: &Book, meshes: &Meshes) -> Book {
-    let mut strays = Book::default();
-    for (pod, known) in &book.nodes {
-        let who = crate::peers::Who { pod, workload: known.workload.as_deref() };
-        if meshes.split.home(who).is_none() {
-            strays.nodes.insert(pod.clone(), known.clone());
-        }
-    }
-    for (key, restart) in &book.restarts {
-        if meshes.split.home(restart.who()).is_none() {
-            strays.restarts.insert(key.clone(), restart.clone());
-        }
-    }
+    let mut strays = book.clone();
+    strays.nodes.retain(|pod, known| meshes.split.home(known.who(pod)).is_none());
+    strays.restarts.retain(|_, restart| meshes.split.home(restart.who()).is_none());
     strays
 }
 
@@ -306,8 +297,7 @@ impl Leader {
 fn removable(strays: &Book, split: &crate::config::Meshes, all: &[Mesh]) -> Book {
     let mut strays = strays.clone();
     strays.nodes.retain(|pod, known| {
-        let who = crate::peers::Who { pod, workload: known.workload.as_deref() };
-        split.home(who).is_none_or(|mesh| all[mesh].stored.nodes.contains_key(pod))
+        split.home(known.who(pod)).is_none_or(|mesh| all[mesh].stored.nodes.contains_key(pod))
     });
     strays.restarts.retain(|key, restart| {
         split.home(restart.who()).is_none_or(|mesh| all[mesh].stored.restarts.contains_key(key))

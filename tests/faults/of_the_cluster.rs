@@ -36,6 +36,11 @@ fn in_between(bed: &Bed) -> (Torch<'_>, Account) {
     (torch, account)
 }
 
+/// The end of a fault of which it says that all is right again, with so many restarts of their own.
+fn end(own: [usize; 2], fault: &str, what: &str) -> End {
+    End { own, within: AFTER_BACKOFF, fault: fault.to_owned(), what: what.to_owned(), kills: 0 }
+}
+
 pub fn api_server_away() {
     let (calm, busy) = (Bed::make("f-api-a"), Bed::make("f-api-b"));
     let (calm_torch, calm_account) = account::settled(&calm, &Node::pair());
@@ -51,13 +56,6 @@ pub fn api_server_away() {
     sleep(until.saturating_duration_since(Instant::now()));
     drop(away);
     let begun = Instant::now();
-    let end = |own, fault: &str, what: &str| End {
-        own,
-        within: AFTER_BACKOFF,
-        fault: fault.to_owned(),
-        what: what.to_owned(),
-        kills: 0,
-    };
     calm_account.close(
         &calm,
         &calm_torch,
@@ -89,13 +87,6 @@ pub fn kubelet_stopped() {
     sleep(until.saturating_duration_since(Instant::now()));
     drop(stopped);
     let begun = Instant::now();
-    let end = |own, fault: &str, what: &str| End {
-        own,
-        within: AFTER_BACKOFF,
-        fault: fault.to_owned(),
-        what: what.to_owned(),
-        kills: 0,
-    };
     calm_account.close(
         &calm,
         &calm_torch,
@@ -137,13 +128,6 @@ pub fn dns_away() {
     events::wait(&calm, recreated.name(), &format!("{FULL}-0.{FULL}: "));
     drop(away);
     let begun = Instant::now();
-    let end = |own, fault: &str, what: &str| End {
-        own,
-        within: AFTER_BACKOFF,
-        fault: fault.to_owned(),
-        what: what.to_owned(),
-        kills: 0,
-    };
     calm_account.close(
         &calm,
         &calm_torch,
