@@ -12,7 +12,7 @@ debian=(
 )
 
 programs=(
-  containerd coredns ctr etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler
+  cert-manager containerd coredns ctr etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler
   kubectl kubelet provisioner
 )
 
@@ -47,6 +47,7 @@ build() {
   compile
   local program
   for program in "${programs[@]}"; do ln -s kt "$parts.new/$program"; done
+  cp -r --no-preserve=mode "$(cd "$here/kt" && go list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)/deploy/crds" "$parts.new/cert-manager-crds"
   "$parts.new/mkimage" -name localhost/pause:1 -out "$parts.new/pause.tar" -entrypoint /pause "/pause=$parts.new/pause"
   mv "$parts.new" "$parts"
 }

@@ -34,6 +34,7 @@ import (
 // containerd's shim is not among them: its plugins and containerd's own would
 // register together. It is built as a program of its own.
 var programs = map[string]func() error{
+	"cert-manager":            func() error { return certManager(os.Args[1:]) },
 	"containerd":              func() error { return containerd.App().Run(context.Background(), os.Args) },
 	"coredns":                 func() error { coremain.Run(); return nil },
 	"ctr":                     func() error { return ctr.New().Run(context.Background(), os.Args) },
