@@ -6,13 +6,13 @@
 mod file;
 mod meshes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::{Serialize, Serializer};
 
-use crate::peers::{Address, Book, Pod, Who};
+use crate::peers::{Address, Book, Pods, Who};
 
 pub use file::{Problem, Problems, parse};
 pub use meshes::Meshes;
@@ -30,15 +30,19 @@ pub const RPC_PORT: u16 = 26658;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Config {
     /// The groups, in the order of the file.
-    #[serde(rename = "mutualPeers", serialize_with = "groups")]
+    #[serde(rename = "mutualPeers", serialize_with = "all_shared")]
     pub groups: Vec<Arc<Group>>,
     /// `nodeName` → where it stands: (group, place in it), in the order of the file.
     #[serde(skip)]
     places: HashMap<String, Vec<(usize, usize)>>,
 }
 
-fn groups<S: Serializer>(groups: &[Arc<Group>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(groups.iter().map(Arc::as_ref))
+fn all_shared<T: Serialize, S: Serializer>(all: &[Arc<T>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(all.iter().map(Arc::as_ref))
+}
+
+fn shared<T: Serialize + ?Sized, S: Serializer>(one: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    T::serialize(one, serializer)
 }
 
 /// Nodes of which each trusts every other.
@@ -56,9 +60,9 @@ pub struct Group {
 pub struct Peer {
     /// A pod's name, or that of the StatefulSet or Deployment that owns it.
     pub node_name: String,
-    /// How to treat it.
-    #[serde(flatten)]
-    pub settings: Settings,
+    /// How to treat it; shared by all for which the file says nothing else.
+    #[serde(flatten, serialize_with = "shared")]
+    pub settings: Arc<Settings>,
 }
 
 /// How a node is treated.
@@ -78,7 +82,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Volume>,
     /// How to learn its peer id: one after the other, until one succeeds.
-    pub probe: Vec<Probe>,
+    #[serde(serialize_with = "shared")]
+    pub probe: Arc<[Probe]>,
     /// Whether its own address stands in its own list.
     pub include_self: bool,
     /// When it is restarted.
@@ -156,7 +161,9 @@ impl Config {
         let mut places: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (g, group) in groups.iter().enumerate() {
             for (p, peer) in group.peers.iter().enumerate() {
-                places.entry(peer.node_name.clone()).or_default().push((g, p));
+                // Most nodes are in one group.
+                let of_node = places.entry(peer.node_name.clone()).or_insert_with(|| Vec::with_capacity(1));
+                of_node.push((g, p));
             }
         }
         Self { groups, places }
@@ -208,7 +215,7 @@ impl Config {
 
     /// The members of a group that keep it from being complete: those of which no address is known,
     /// and the pods there are of which none is.
-    pub fn missing(&self, group: usize, book: &Book, pods: &BTreeMap<String, Pod>) -> Vec<String> {
+    pub fn missing(&self, group: usize, book: &Book, pods: &Pods) -> Vec<String> {
         let mut missing = Vec::new();
         for peer in &self.groups[group].peers {
             let mut unknown: Vec<&str> = pods

@@ -174,11 +174,11 @@ impl Injector {
             *known = self.cluster.injection_map(number).await?.map_or(Known::Absent, Known::There);
         }
         let before = match known {
-            Known::There(map) if !map.holds(entries) => Some(&*map),
+            Known::There(map) if !map.holds(&entries) => Some(&*map),
             Known::Absent if !entries.is_empty() => None,
             _ => return Ok(()),
         };
-        let written = self.cluster.write_injection_map(number, before, entries).await;
+        let written = self.cluster.write_injection_map(number, before, &entries).await;
         self.metrics.injection_write(written.is_ok());
         *known = written?.map_or(Known::Nothing, Known::There);
         Ok(())

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use multiaddr::{Multiaddr, Protocol};
@@ -26,13 +27,13 @@ pub const INJECTED: &str = "torch.celestia.org/injected";
 pub const MAX_VARIABLE: usize = 128 * 1024;
 
 /// A multiaddress that ends in `/p2p/<peer id>`, safe to stand in a list, a
-/// shell file and an environment variable.
+/// shell file and an environment variable. A copy costs nothing.
 ///
 /// `multiaddr` alone lets too much pass (hosts are not validated, port 0,
 /// nothing after the host), so [`FromStr`] checks the rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Address(String);
+pub struct Address(Arc<str>);
 
 /// Why a text is not an [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +47,7 @@ impl Address {
     /// `/dns/<host>/tcp/<port>/p2p/<peer id>`. The host must be [`is_host`], the port not 0.
     pub fn of(host: &str, port: u16, peer: &PeerId) -> Self {
         debug_assert!(is_host(host) && port != 0, "unchecked {host}:{port}");
-        Self(format!("/dns/{host}/tcp/{port}/p2p/{peer}"))
+        Self(format!("/dns/{host}/tcp/{port}/p2p/{peer}").into())
     }
 
     /// The address as written.
@@ -114,7 +115,7 @@ impl FromStr for Address {
         if ids != 1 || !matches!(parts.last(), Some(Protocol::P2p(_))) {
             return Err(fail("it must have one /p2p/<peer id>, at its end"));
         }
-        Ok(Self(parsed.to_string()))
+        Ok(Self(parsed.to_string().into()))
     }
 }
 
@@ -127,7 +128,7 @@ impl TryFrom<String> for Address {
 
 impl From<Address> for String {
     fn from(address: Address) -> Self {
-        address.0
+        address.as_str().to_owned()
     }
 }
 
@@ -240,7 +241,7 @@ pub struct Pod {
     /// Whether Torch gave it its variable, by the annotation [`INJECTED`].
     pub injected: bool,
     /// Its containers, init containers included.
-    pub containers: Vec<Container>,
+    pub containers: Box<[Container]>,
 }
 
 impl Pod {
@@ -263,6 +264,9 @@ impl Pod {
         }
     }
 }
+
+/// Pods by name. Each has its own room: a small map would otherwise hold that of eleven.
+pub type Pods = BTreeMap<String, Box<Pod>>;
 
 /// A container of a pod, as its spec sets it up and its status reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,15 +24,15 @@ mod merge;
 mod restart;
 mod wait;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::config::{Config, Probe, Settings};
-use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Who, join};
+use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Pods, Who, join};
 
-pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Process, Reach, Trace};
+pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Print, Process, Reach, Trace};
 pub use merge::{Books, merge};
 pub use restart::{MAX_ATTEMPTS, Reason, note};
 pub use wait::Wait;
@@ -50,7 +50,7 @@ pub struct World<'a> {
     /// The UIDs of the pods whose restart is noted where no crash can lose it.
     pub noted: &'a HashSet<String>,
     /// All pods of the namespace, by name.
-    pub pods: &'a BTreeMap<String, Pod>,
+    pub pods: &'a Pods,
     /// The names of the namespace's Services.
     pub services: &'a BTreeSet<String>,
     /// What was seen and tried since this process began.
@@ -299,8 +299,8 @@ impl<'a> Node<'a> {
 
     /// What the process in the present container was last seen to have.
     fn looked(&self) -> Option<&'a Look> {
-        let id = self.container?.id.as_ref()?;
-        self.trace.looked.as_ref().filter(|look| look.container == *id)
+        let id = self.container?.id.as_deref()?;
+        self.trace.looked.as_ref().filter(|look| look.container == id.into())
     }
 
     fn variable(&self) -> Option<VariableFrom> {
@@ -362,8 +362,8 @@ impl<'a> Node<'a> {
         let (Some(id), Some(_)) = (container.id.as_deref(), container.running) else {
             return;
         };
-        let done = self.trace.delivered.as_ref();
-        if self.value.is_empty() || done.is_some_and(|d| d.container == id && d.value == self.value) {
+        let is_of_this = |done: &Delivered| done.container == id.into() && done.value == (*self.value).into();
+        if self.value.is_empty() || self.trace.delivered.as_ref().is_some_and(is_of_this) {
             return;
         }
         if agenda.is_due(&self.trace.deliver, id) {
@@ -480,7 +480,7 @@ impl Agenda {
         if attempt.busy {
             return false;
         }
-        attempt.subject != subject || attempt.next.is_none_or(|next| self.is_past(next))
+        attempt.subject != subject.into() || attempt.next.is_none_or(|next| self.is_past(next))
     }
 
     fn look(&mut self, pod: &Pod) {

@@ -1,6 +1,7 @@
 //! The ConfigMaps from which the policy below the webhook injects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::Stream;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -22,13 +23,13 @@ pub struct InjectionMap {
     /// Its version; another one after every change.
     pub version: String,
     labelled: bool,
-    entries: BTreeMap<String, String>,
+    entries: Arc<BTreeMap<String, String>>,
 }
 
 impl InjectionMap {
     /// Whether it is as it should be.
     pub fn holds(&self, entries: &BTreeMap<String, String>) -> bool {
-        self.labelled && self.entries == *entries
+        self.labelled && *self.entries == *entries
     }
 
     /// The merge patch that makes it hold these entries, if it is still of this version.
@@ -63,7 +64,7 @@ impl Cluster {
                 .labels
                 .is_some_and(|labels| labels.get(LABEL.0).is_some_and(|v| v == LABEL.1)),
             // Nothing of Torch's is binary.
-            entries: map.data.unwrap_or_default(),
+            entries: Arc::new(map.data.unwrap_or_default()),
         }))
     }
 
@@ -76,7 +77,7 @@ impl Cluster {
         &self,
         number: usize,
         before: Option<&InjectionMap>,
-        entries: &BTreeMap<String, String>,
+        entries: &Arc<BTreeMap<String, String>>,
     ) -> Result<Option<InjectionMap>, Error> {
         let name = name(number);
         let written = match before {
@@ -93,7 +94,7 @@ impl Cluster {
             Ok(metadata) => Ok(Some(InjectionMap {
                 version: metadata.resource_version.unwrap_or_default(),
                 labelled: true,
-                entries: entries.clone(),
+                entries: Arc::clone(entries),
             })),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(None),
             Err(error) => Err(error),
@@ -158,7 +159,7 @@ mod tests {
         let map = |labelled| InjectionMap {
             version: "7".into(),
             labelled,
-            entries: entries(&[("same", "1"), ("other", "2"), ("gone", "3")]),
+            entries: Arc::new(entries(&[("same", "1"), ("other", "2"), ("gone", "3")])),
         };
         let wanted = entries(&[("same", "1"), ("other", "9"), ("new", "4")]);
         let metadata = json!({"resourceVersion": "7", "labels": {"torch.celestia.org/injection": "true"}});

@@ -91,7 +91,7 @@ fn is_ready(status: &core::PodStatus) -> bool {
     status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
-fn containers(pod: &core::Pod) -> Vec<Container> {
+fn containers(pod: &core::Pod) -> Box<[Container]> {
     let statuses: HashMap<&str, &core::ContainerStatus> = pod
         .status
         .iter()

@@ -208,7 +208,7 @@ impl Default for Settings {
             host: None,
             port: P2P_PORT,
             volume: None,
-            probe: vec![Probe::Dial, Probe::exec()],
+            probe: [Probe::Dial, Probe::exec()].into(),
             include_self: false,
             restart: RestartPolicy {
                 early: true,
@@ -301,8 +301,7 @@ impl Check {
     }
 
     fn file(&mut self, file: File) -> Config {
-        let mut settings = Settings::default();
-        file.apply(self, &mut settings);
+        let settings = self.inner(&Arc::default(), |check, settings| file.apply(check, settings));
         if file.mutual_peers.value.is_empty() {
             self.say(
                 &file.mutual_peers,
@@ -332,9 +331,19 @@ impl Check {
         }
     }
 
-    fn group(&mut self, raw: &RawGroup, index: usize, outer: &Settings) -> Arc<Group> {
-        let mut settings = outer.clone();
-        raw.apply(self, &mut settings);
+    /// What becomes of the settings around it where a level of the file has its say.
+    fn inner(
+        &mut self,
+        outer: &Arc<Settings>,
+        apply: impl FnOnce(&mut Self, &mut Settings),
+    ) -> Arc<Settings> {
+        let mut settings = Settings::clone(outer);
+        apply(self, &mut settings);
+        if settings == **outer { Arc::clone(outer) } else { Arc::new(settings) }
+    }
+
+    fn group(&mut self, raw: &RawGroup, index: usize, outer: &Arc<Settings>) -> Arc<Group> {
+        let settings = self.inner(outer, |check, settings| raw.apply(check, settings));
         if raw.peers.value.is_empty() {
             self.say(
                 &raw.peers,
@@ -349,8 +358,7 @@ impl Check {
             if peers.iter().any(|p| p.node_name == name.value) {
                 self.say(name, format!("`{}` stands in this group twice: take one out", name.value));
             }
-            let mut settings = settings.clone();
-            peer.apply(self, &mut settings);
+            let settings = self.inner(&settings, |check, settings| peer.apply(check, settings));
             peers.push(Peer { node_name: name.value.clone(), settings });
         }
         let name = raw.name.as_ref().map_or_else(|| format!("group-{}", index + 1), |n| n.value.clone());
@@ -389,7 +397,7 @@ impl Check {
         }
         if let Some(probe) = level.probe {
             self.probes(probe);
-            settings.probe.clone_from(&probe.value);
+            settings.probe = probe.value.as_slice().into();
         }
         settings.include_self = level.include_self.unwrap_or(settings.include_self);
         if let Some(restart) = level.restart {

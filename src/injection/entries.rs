@@ -44,7 +44,8 @@ struct Part {
 
 #[derive(Default)]
 struct Map {
-    entries: Entries,
+    /// Shared with what is known to be written; taken apart again by the next change.
+    entries: Arc<Entries>,
     bytes: usize,
 }
 
@@ -84,9 +85,8 @@ impl Injection {
     }
 
     /// The entries of a ConfigMap: none, where it is one too many.
-    pub fn entries(&self, map: usize) -> &Entries {
-        static NONE: Entries = Entries::new();
-        self.maps.get(map).map_or(&NONE, |map| &map.entries)
+    pub fn entries(&self, map: usize) -> Arc<Entries> {
+        self.maps.get(map).map(|map| Arc::clone(&map.entries)).unwrap_or_default()
     }
 
     /// For how many nodes there is room, and for how many there is none.
@@ -98,14 +98,15 @@ impl Injection {
 
 impl Map {
     fn remove<'a>(&mut self, keys: impl Iterator<Item = &'a String>) {
+        let mine = Arc::make_mut(&mut self.entries);
         for key in keys {
-            self.bytes -= self.entries.remove(key).map_or(0, |text| key.len() + text.len());
+            self.bytes -= mine.remove(key).map_or(0, |text| key.len() + text.len());
         }
     }
 
     fn add(&mut self, entries: Entries) {
         self.bytes += size(&entries);
-        self.entries.extend(entries);
+        Arc::make_mut(&mut self.entries).extend(entries);
     }
 }
 

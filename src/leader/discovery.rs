@@ -59,7 +59,7 @@ impl Discovery {
         metrics: &Metrics,
     ) -> Result<Learned, String> {
         let mut failures = Vec::new();
-        for probe in &settings.probe {
+        for probe in &*settings.probe {
             let (name, within) = (name(probe), if lurk { LURK } else { PROBE } + Duration::from_secs(1));
             let tried = tokio::time::timeout(within, self.probe(probe, pod, settings, lurk)).await;
             let result = tried.unwrap_or_else(|_| Err(format!("no answer within {} s", within.as_secs())));

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 
 use crate::cluster::Change;
 use crate::config::{self, Config};
-use crate::peers::{Book, Pod, Restart};
+use crate::peers::{Book, Pod, Pods, Restart};
 use crate::plan::{self, Books};
 
 /// A mesh: groups that share members. Nothing that happens in one mesh concerns another.
 #[derive(Default)]
 pub(super) struct Mesh {
     pub config: Arc<Config>,
-    pub pods: BTreeMap<String, Pod>,
+    pub pods: Pods,
     /// What is known, saved or not.
     pub book: Arc<Book>,
     /// The book as the watch on its ConfigMap last showed it.
@@ -88,7 +88,7 @@ pub(super) struct Meshes {
     pub all: Vec<Mesh>,
     /// Pod name → its mesh.
     homes: HashMap<String, usize>,
-    others: BTreeMap<String, Pod>,
+    others: Pods,
     /// The names that a listing under way has shown.
     coming: Option<HashSet<String>>,
     listed: bool,
@@ -115,7 +115,7 @@ impl Meshes {
         let configs = self.split.configs().iter().map(Arc::clone);
         self.all =
             configs.zip(books).map(|(config, book)| Mesh { config, book, ..Mesh::default() }).collect();
-        pods.into_values().for_each(|pod| drop(self.put(pod)));
+        pods.into_values().for_each(|pod| drop(self.put(*pod)));
     }
 
     /// Takes in a change of the pods; says which mesh it concerns.
@@ -149,7 +149,7 @@ impl Meshes {
                 .any(|n| n == service)
         };
         let all = self.all.iter().enumerate();
-        all.filter(|(_, mesh)| mesh.pods.values().any(uses)).map(|(index, _)| index).collect()
+        all.filter(|(_, mesh)| mesh.pods.values().any(|pod| uses(pod))).map(|(index, _)| index).collect()
     }
 
     /// Whether all pods were listed, and no new listing is under way.
@@ -165,7 +165,7 @@ impl Meshes {
 
     /// A pod that the configuration does not name.
     pub fn other(&self, name: &str) -> Option<&Pod> {
-        self.others.get(name)
+        self.others.get(name).map(Box::as_ref)
     }
 
     fn put(&mut self, pod: Pod) -> Vec<usize> {
@@ -185,7 +185,7 @@ impl Meshes {
             None => &mut self.others,
         };
         let uid = pod.uid.clone();
-        let replaced = place.insert(name, pod).filter(|before| before.uid != uid);
+        let replaced = place.insert(name, Box::new(pod)).filter(|before| before.uid != uid);
         self.gone.extend(replaced.map(|before| before.uid));
         concerned
     }
@@ -297,7 +297,7 @@ mod tests {
             ready: true,
             opted_out: false,
             injected: false,
-            containers: Vec::new(),
+            containers: Box::default(),
         }
     }
 

@@ -114,7 +114,8 @@ impl Leader {
         match looked {
             Ok(process) => {
                 trace.look.succeed(None);
-                trace.looked = Some(Look { container: of.container.clone(), at: Timestamp::now(), process });
+                trace.looked =
+                    Some(Look { container: (*of.container).into(), at: Timestamp::now(), process });
             }
             Err(error) => {
                 tell(&trace.look, of, "look at its process", &error, events);
@@ -138,7 +139,8 @@ impl Leader {
                     Delivery::UpToDate | Delivery::Absent | Delivery::NoShell => {}
                 }
                 trace.deliver.succeed(None);
-                trace.delivered = Some(Delivered { container: of.container.clone(), value, outcome });
+                let (container, value) = ((*of.container).into(), (*value).into());
+                trace.delivered = Some(Delivered { container, value, outcome });
             }
             Err(error) => {
                 self.tools.metrics.delivery("failure");

@@ -2,6 +2,7 @@
 //! and nothing that must not happen twice depends on it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 /// Pod UID → what was seen of it and tried with it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
-    traces: HashMap<String, Trace>,
+    traces: HashMap<String, Box<Trace>>,
     /// UIDs of the pods whose eviction was surely not carried out.
     pub not_evicted: HashSet<String>,
     /// Why the book cannot be saved, if it cannot.
@@ -20,7 +21,7 @@ pub struct Memory {
 impl Memory {
     /// What is remembered of a pod.
     pub fn trace(&self, uid: &str) -> &Trace {
-        self.traces.get(uid).unwrap_or(&self.nothing)
+        self.traces.get(uid).map_or(&self.nothing, Box::as_ref)
     }
 
     /// The same, to be added to.
@@ -31,6 +32,19 @@ impl Memory {
     /// Forgets a pod that is gone.
     pub fn forget(&mut self, uid: &str) {
         self.traces.remove(uid);
+    }
+}
+
+/// All that is kept of a text of which nothing matters but whether another is the same: a container's id,
+/// a value of kilobytes. Two that differ look the same once in 2⁶⁴.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Print(u64);
+
+impl From<&str> for Print {
+    fn from(text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 
@@ -60,8 +74,8 @@ pub struct Trace {
 /// How it stands with something that may be tried again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attempt {
-    /// What is tried it on; another subject may be tried at once.
-    pub subject: String,
+    /// What it is tried on; another subject may be tried at once.
+    pub subject: Print,
     /// It is under way.
     pub busy: bool,
     /// How often it has failed in a row.
@@ -75,15 +89,15 @@ pub struct Attempt {
 impl Attempt {
     /// It begins.
     pub fn begin(&mut self, subject: &str) {
-        if self.subject != subject {
-            *self = Self { subject: subject.to_owned(), ..Self::default() };
+        if self.subject != subject.into() {
+            *self = Self { subject: subject.into(), ..Self::default() };
         }
         self.busy = true;
     }
 
     /// It succeeded, and is not due again before `next`.
     pub fn succeed(&mut self, next: Option<Timestamp>) {
-        *self = Self { subject: std::mem::take(&mut self.subject), next, ..Self::default() };
+        *self = Self { subject: self.subject, next, ..Self::default() };
     }
 
     /// It failed: it waits `pace.first`, then twice as long each time, `pace.most` at most. `jitter`,
@@ -111,7 +125,7 @@ pub struct Pace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// The container's id.
-    pub container: String,
+    pub container: Print,
     /// When.
     pub at: Timestamp,
     /// What.
@@ -133,9 +147,9 @@ pub enum Process {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// The container's id.
-    pub container: String,
+    pub container: Print,
     /// The value.
-    pub value: String,
+    pub value: Print,
     /// What came of it.
     pub outcome: Delivery,
 }

@@ -16,7 +16,7 @@ struct Sim {
     config: Config,
     book: Book,
     noted: HashSet<String>,
-    pods: BTreeMap<String, Pod>,
+    pods: Pods,
     services: BTreeSet<String>,
     memory: Memory,
     now: Timestamp,
@@ -29,7 +29,7 @@ impl Sim {
             config: config::parse(config).unwrap(),
             book: Book::default(),
             noted: HashSet::new(),
-            pods: BTreeMap::new(),
+            pods: Pods::new(),
             services: BTreeSet::new(),
             memory: Memory::default(),
             now: "2026-11-24T12:00:00Z".parse().unwrap(),
@@ -68,10 +68,10 @@ impl Sim {
             ready: true,
             opted_out: false,
             injected: variable.is_some(),
-            containers: vec![container],
+            containers: [container].into(),
         };
         self.services.insert(set.into());
-        self.pods.insert(name, pod);
+        self.pods.insert(name, Box::new(pod));
         uid
     }
 
@@ -130,12 +130,14 @@ impl Sim {
                 Act::Probe { pod, .. } => self.learn(pod),
                 Act::Look { pod } => {
                     let (uid, container) = self.ids(pod);
-                    let look = Look { container, at: self.now, process: process.clone() };
+                    let look =
+                        Look { container: (*container).into(), at: self.now, process: process.clone() };
                     self.memory.trace_mut(&uid).looked = Some(look);
                 }
                 Act::Deliver { pod, value } => {
                     let (uid, container) = self.ids(pod);
-                    let delivered = Delivered { container, value: value.clone(), outcome: Delivery::Written };
+                    let (container, value) = ((*container).into(), (**value).into());
+                    let delivered = Delivered { container, value, outcome: Delivery::Written };
                     self.memory.trace_mut(&uid).delivered = Some(delivered);
                 }
                 Act::Note { pod, reason } => {
@@ -584,7 +586,7 @@ fn a_changed_key_replaces_the_address_and_restarts_nobody() {
     sim.start("a", Some("/dns/x"));
     let plan = sim.plan();
     assert!(plan.acts.contains(&Act::Probe { pod: "a-0".into(), lurk: false }), "a new container is probed");
-    let pod = sim.pods["a-0"].clone();
+    let pod = Pod::clone(&sim.pods["a-0"]);
     let settings = sim.config.settings(pod.who()).unwrap();
     let known = sim.book.nodes["a-0"].clone();
     let address = address(&pod, settings, &sim.services, &PEERS[3].parse().unwrap());
@@ -716,8 +718,8 @@ fn the_host_is_the_first_that_resolves() {
     let mut sim = Sim::pair();
     sim.start("a", None);
     let services = |names: &[&str]| names.iter().map(|s| s.to_string()).collect::<BTreeSet<_>>();
-    let mut settings = sim.config.groups[0].peers[0].settings.clone();
-    let pod = sim.pods["a-0"].clone();
+    let mut settings = Settings::clone(&sim.config.groups[0].peers[0].settings);
+    let pod = Pod::clone(&sim.pods["a-0"]);
     assert_eq!(host(&pod, &settings, &services(&["a-0", "a"])), ("a-0".into(), true));
     assert_eq!(host(&pod, &settings, &services(&["a"])), ("a-0.a".into(), true));
     assert_eq!(host(&pod, &settings, &services(&[])), ("a-0.a".into(), false));

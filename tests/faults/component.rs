@@ -2,6 +2,13 @@
 
 use std::process::Command;
 
+use crate::kubectl;
+use crate::wait::{SOON, eventually};
+
+/// What else waits for the API server, for half a minute and more once it has failed for long: in a cluster
+/// of more than one API server nobody would, and what is measured is Torch.
+const CLIENTS: [&str; 2] = ["controllers", "scheduler"];
+
 /// Kills a daemon.
 #[track_caller]
 pub fn stop(name: &str) {
@@ -28,6 +35,12 @@ impl Stopped {
 impl Drop for Stopped {
     fn drop(&mut self) {
         start(self.0);
+        if self.0 == "apiserver" {
+            eventually("the API server is back", SOON, || {
+                kubectl::attempt(&["get", "--raw", "/readyz"], None)
+            });
+            CLIENTS.iter().for_each(|client| run("restart", client));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between what the model remembers and Torch's own types.
 
 use std::array;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use libp2p_identity::Keypair;
@@ -98,7 +98,7 @@ pub struct Real<'a> {
     pub names: &'a Names,
     pub book: peers::Book,
     pub noted: HashSet<String>,
-    pub pods: BTreeMap<String, peers::Pod>,
+    pub pods: peers::Pods,
     pub memory: Memory,
 }
 
@@ -106,13 +106,13 @@ impl<'a> Real<'a> {
     pub fn new(config: &'a Config, names: &'a Names, replica: &Replica) -> Self {
         let reign = replica.reign.as_ref().expect("only a leader plans");
         let mut memory = Memory::default();
-        let mut pods = BTreeMap::new();
+        let mut pods = peers::Pods::new();
         for (n, seen) in reign.view.iter().enumerate() {
             if let Some(uid) = reign.not_evicted[n] {
                 memory.not_evicted.insert(self::uid(n, uid));
             }
             if let Some(seen) = seen {
-                pods.insert(pod_name(n), pod(n, seen));
+                pods.insert(pod_name(n), Box::new(pod(n, seen)));
                 remember(&mut memory, n, seen, &reign.traces[n]);
             }
         }
@@ -156,14 +156,14 @@ fn remember(memory: &mut Memory, node: usize, pod: &Pod, seen: &crate::state::Tr
     let trace = memory.trace_mut(&uid);
     trace.check.busy = true;
     trace.looked = seen.look.as_ref().map(|look| plan::Look {
-        container: container_id(node, (pod.uid, look.instance)),
+        container: (*container_id(node, (pod.uid, look.instance))).into(),
         at: ago(look.age),
         process: if look.has { Process::Has("/dns/some".into()) } else { Process::Lacks },
     });
     let evict = &seen.evict;
     trace.budget = evict.budget;
     trace.evict = Attempt {
-        subject: uid,
+        subject: (*uid).into(),
         busy: evict.busy,
         failures: evict.failed.into(),
         next: (evict.wait > 0).then(|| NOW + seconds(evict.wait)),
@@ -196,7 +196,7 @@ fn pod(node: usize, pod: &Pod) -> peers::Pod {
         ready: container.running.is_some(),
         opted_out: false,
         injected: pod.variable,
-        containers: vec![container],
+        containers: [container].into(),
     }
 }
 

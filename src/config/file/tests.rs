@@ -31,7 +31,7 @@ fn the_seeds_file_works_unchanged() {
     assert_eq!(names, ["da-bridge-1", "da-full-1"]);
     let settings = config.settings(Who { pod: "da-full-1", workload: None }).unwrap();
     assert_eq!((settings.container_name.as_str(), settings.trusted_peers_path.as_str()), ("da", "/tmp"));
-    assert_eq!(settings.probe, [Probe::Dial, Probe::exec()]);
+    assert_eq!(*settings.probe, [Probe::Dial, Probe::exec()]);
 }
 
 #[test]

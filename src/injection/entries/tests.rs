@@ -92,7 +92,7 @@ fn ten_thousand_nodes_find_room() {
 fn what_finds_no_room_is_left_out_and_counted_until_there_is_some() {
     let (config, small) = many(300, 5);
     let mut made = made(&config, &small);
-    let before: Vec<Entries> = made.maps.iter().map(|map| map.entries.clone()).collect();
+    let before: Vec<Arc<Entries>> = made.maps.iter().map(|map| map.entries.clone()).collect();
     let hosts = (0..10_000).map(|pod| format!("{}-{pod}", node(7, 0)));
     let large = book(hosts.map(|pod| (pod.clone(), known(&pod, Some(&node(7, 0))))));
     made.put(7, &large);
