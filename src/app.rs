@@ -48,6 +48,10 @@ pub struct ServeArgs {
     /// The MutatingWebhookConfiguration whose caBundle is kept right [default: torch-<namespace>]
     #[arg(long, value_name = "NAME")]
     pub webhook_configuration: Option<String>,
+    /// Serve with the certificate in this directory's tls.crt and tls.key, of the CA in its ca.crt, and leave
+    /// the webhook's caBundle alone; a change of the files is taken up [default: make and keep one]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub tls_dir: Option<PathBuf>,
     /// Who may call REST
     #[arg(long, value_name = "HOW", value_enum, default_value = "token")]
     pub rest_auth: RestAuth,
@@ -108,8 +112,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let plain = tokio::spawn(server::run(plain, Transport::Plain, plain_routes, shutdown.clone()));
     let signal = shutdown.clone().on_signal();
     let mut signal = std::pin::pin!(signal);
+    let keeper =
+        Keeper::begin(cluster.clone(), names, registration, args.tls_dir, standing, Arc::clone(&metrics));
     let keeper = tokio::select! {
-        keeper = Keeper::begin(cluster.clone(), names, registration, standing) => keeper,
+        keeper = keeper => keeper,
         ended = &mut signal => return ended.context("cannot wait for signals"),
     };
     let serving = keeper.serving();

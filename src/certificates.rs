@@ -1,6 +1,14 @@
-//! Keeps Torch's own certificates: made or loaded, stored for the next start, renewed in time, and known
-//! to those who must trust them.
+//! Keeps what Torch shows trusted by those who verify it: API servers by the caBundle of its registration,
+//! nodes by the ConfigMap `torch-ca`.
+//!
+//! The certificate is of Torch's own making and kept in a Secret, or is mounted as files by somebody else.
+//! Either way a new one is shown only once it is trusted.
 
+mod kept;
+mod mounted;
+mod roots;
+
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +18,26 @@ use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
+use self::kept::Kept;
+use self::mounted::Mounted;
+use self::roots::Roots;
 use crate::cluster::events::Reason;
-use crate::cluster::{self, Ca, Cluster, Listing, Registration};
-use crate::tls::{self, Own, Serving};
+use crate::cluster::{self, Ca, Cluster, Entries, Listing, Published, Registration};
+use crate::telemetry::Metrics;
+use crate::tls::{self, Lives, Serving};
 
-/// How often the clock is looked at: a timer of weeks would miss a suspend.
-const LOOK: Duration = Duration::from_secs(60);
-
-/// How long after a failure it is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How often clock and files are looked at, since a timer of weeks would miss a suspend; and how soon after
+/// a failure it is tried again.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Whether API servers call the webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Standing {
-    /// They do, here, trusting this CA.
+    /// They do, here, trusting these CAs.
     Registered {
         /// Host and port.
         endpoint: (String, u16),
-        /// The CA.
+        /// The CAs.
         ca: Ca,
     },
     /// They do not.
@@ -46,36 +56,146 @@ pub enum Error {
     /// Others write the Secret all the time.
     #[error("cannot update secret torch-tls: others change it at the same time")]
     Contended,
+    /// A file cannot be read.
+    #[error("cannot read {}: {why}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// The files cannot be used.
+    #[error("the certificate in {} is refused: {why}", .directory.display())]
+    Refused {
+        /// Where they are.
+        directory: PathBuf,
+        /// What is wrong with them.
+        why: tls::Error,
+    },
+    /// A new certificate would not be trusted.
+    #[error("a new certificate is not shown as long as the caBundle or torch-ca lacks its CA: {0}")]
+    Unknown(tls::Error),
+}
+
+/// How long things take.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// How long what Torch makes lives.
+    lives: Lives,
+    /// How long a CA must have been published before it counts as known to everybody: API servers see
+    /// the registration some time after it is written; nodes, where kubelets bring them the ConfigMap, up
+    /// to two minutes later.
+    settle: Duration,
+}
+
+impl Pace {
+    fn of_the_day() -> Self {
+        // Seconds, in place of months: `lives=return(<of a CA> <of a certificate> <to settle>)`.
+        fail::fail_point!("lives", |seconds| {
+            let seconds = seconds.unwrap_or_default();
+            let seconds: Vec<u32> = seconds.split(' ').filter_map(|n| n.parse().ok()).collect();
+            let [ca, leaf, settle] = seconds[..] else { panic!("lives=return(CA LEAF SETTLE)") };
+            let [ca, leaf] = [ca, leaf].map(|n| jiff::SignedDuration::from_secs(n.into()));
+            Pace { lives: Lives { ca, leaf }, settle: Duration::from_secs(settle.into()) }
+        });
+        Self { lives: Lives::KEPT, settle: Duration::from_secs(600) }
+    }
+}
+
+/// Where the certificate comes from.
+enum Source {
+    /// Torch makes it.
+    Kept(Box<Kept>),
+    /// Somebody else does.
+    Mounted(Mounted),
+}
+
+impl Source {
+    fn certified_key(&self) -> &Arc<CertifiedKey> {
+        match self {
+            Self::Kept(kept) => kept.certified_key(),
+            Self::Mounted(mounted) => mounted.certified_key(),
+        }
+    }
+}
+
+/// What the cluster shows.
+#[derive(Default)]
+struct Seen {
+    registration: Listing<Registration>,
+    published: Listing<Published>,
+    stored: Listing<Entries>,
+    roots: Roots,
+}
+
+impl Seen {
+    fn registered(&self) -> Option<&Registration> {
+        self.registration.all().values().next()
+    }
+
+    fn published(&self) -> Option<&Published> {
+        self.published.all().values().next()
+    }
+
+    /// Notes which CAs everybody can know: those of the ConfigMap and of every caBundle.
+    fn note_roots(&mut self) {
+        if !self.registration.is_current() || !self.published.is_current() {
+            return;
+        }
+        let published = self.published().and_then(|published| published.ca.as_deref());
+        let bundles = self.registered().into_iter().flat_map(Registration::bundles).flatten();
+        let bundles: Vec<_> =
+            std::iter::once(published.unwrap_or_default()).chain(bundles).map(tls::cas).collect();
+        self.roots.note(&bundles);
+    }
 }
 
 /// The keeper of the certificates.
 pub struct Keeper {
     cluster: Cluster,
-    names: Vec<String>,
+    /// The name that everybody calls Torch by.
+    name: String,
     registration: String,
-    own: Own,
+    source: Source,
+    pace: Pace,
+    shown: Arc<CertifiedKey>,
     serving: Arc<Serving>,
     standing: watch::Sender<Standing>,
+    metrics: Arc<Metrics>,
 }
 
 impl Keeper {
-    /// Loads the certificates from the Secret, or makes them, for these `names`; tries until it can.
-    /// `registration` is the name of the MutatingWebhookConfiguration, whose standing goes to `standing`.
+    /// Loads the certificate, for these `names`, from the files in `mounted`, or else from the Secret, where
+    /// it makes it if need be; tries until it can. `registration` is the name of the
+    /// MutatingWebhookConfiguration, whose standing goes to `standing`.
     pub async fn begin(
         cluster: Cluster,
         names: Vec<String>,
         registration: String,
+        mounted: Option<PathBuf>,
         standing: watch::Sender<Standing>,
+        metrics: Arc<Metrics>,
     ) -> Self {
+        let (name, pace) = (names[0].clone(), Pace::of_the_day());
         let mut failing = Vec::new();
-        let (own, key) = loop {
-            match ensure(&cluster, &names, None).await {
-                Ok(found) => break found,
+        let source = loop {
+            let begun = match &mounted {
+                Some(directory) => Mounted::begin(directory.clone(), name.clone()).await.map(Source::Mounted),
+                None => Kept::begin(cluster.clone(), names.clone(), pace)
+                    .await
+                    .map(|kept| Source::Kept(Box::new(kept))),
+            };
+            match begun {
+                Ok(source) => break source,
                 Err(error) => tell(&cluster, &mut failing, vec![error.to_string()]),
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(LOOK).await;
         };
-        Self { cluster, names, registration, own, serving: Serving::new(key), standing }
+        let shown = Arc::clone(source.certified_key());
+        let serving = Serving::new(Arc::clone(&shown));
+        let keeper = Self { cluster, name, registration, source, pace, shown, serving, standing, metrics };
+        keeper.measure();
+        keeper
     }
 
     /// What the server is to show.
@@ -83,76 +203,88 @@ impl Keeper {
         Arc::clone(&self.serving)
     }
 
-    /// Keeps them, until it is dropped: the CA published and registered, the certificate renewed. One of
-    /// these failing holds up none of the others.
+    /// Keeps them, until it is dropped: the certificate renewed or taken up, the CA published and registered.
+    /// One of these failing holds up none of the others.
     pub async fn run(mut self) {
         let mut registrations = pin!(self.cluster.registration(&self.registration));
         let mut publications = pin!(self.cluster.published_ca());
-        let (mut registered, mut published) = (Listing::default(), Listing::default());
+        let mut secrets = pin!(match self.source {
+            Source::Kept(_) => self.cluster.stored_certificates().left_stream(),
+            Source::Mounted(_) => futures::stream::pending().right_stream(),
+        });
         let mut clock = tokio::time::interval(LOOK);
-        let mut failing = Vec::new();
+        let (mut seen, mut failing) = (Seen::default(), Vec::new());
         loop {
             tokio::select! {
                 _ = clock.tick() => {}
-                Some(change) = registrations.next() => registered.apply(change, |_| ""),
-                Some(change) = publications.next() => published.apply(change, |_| ""),
-                () = tokio::time::sleep(AGAIN), if !failing.is_empty() => {}
+                Some(change) = registrations.next() => seen.registration.apply(change, |_| ""),
+                Some(change) = publications.next() => seen.published.apply(change, |_| ""),
+                Some(change) = secrets.next() => seen.stored.apply(change, |_| ""),
             }
-            let done = [self.renew().await, self.publish(&published).await, self.register(&registered).await];
+            seen.note_roots();
+            let done = [
+                self.take_up(&seen).await,
+                self.publish(&seen).await,
+                self.register(&seen).await,
+                self.show(&seen),
+            ];
             let failures: Vec<String> = done.into_iter().filter_map(|d| Some(d.err()?.to_string())).collect();
             tell(&self.cluster, &mut failing, failures);
         }
     }
 
-    /// Renews the certificate once it is due.
-    async fn renew(&mut self) -> Result<(), Error> {
-        if self.own.check(&self.names, Timestamp::now()).is_ok() {
-            return Ok(());
+    /// Takes up the certificate that is to be shown, and renews it once it is due.
+    async fn take_up(&mut self, seen: &Seen) -> Result<(), Error> {
+        match &mut self.source {
+            Source::Kept(kept) => kept.take_up(seen).await,
+            Source::Mounted(mounted) => mounted.take_up().await,
         }
-        self.agree().await
     }
 
-    /// Takes over what is stored: another replica may have made it anew. What is lost is stored again.
-    async fn agree(&mut self) -> Result<(), Error> {
-        let (own, key) = ensure(&self.cluster, &self.names, Some(&self.own)).await?;
-        if own != self.own {
-            self.own = own;
-            self.serving.swap(key);
-            tracing::info!("serving with a new certificate");
+    /// Publishes the CAs where they are not.
+    async fn publish(&mut self, seen: &Seen) -> Result<(), Error> {
+        if !seen.published.is_current() || !seen.registration.is_current() {
+            return Ok(());
+        }
+        let published = seen.published();
+        let holds = |ca: &Ca| published.is_some_and(|published| published.ca.as_ref() == Some(ca));
+        let mut wanted = self.published(seen);
+        if let Source::Kept(kept) = &mut self.source
+            && !wanted.as_ref().is_some_and(holds)
+        {
+            kept.agree(seen).await?;
+            wanted = Some(kept.trust());
+        }
+        if let Some(ca) = wanted.filter(|ca| !holds(ca)) {
+            self.cluster.publish_ca(published, &ca).await?;
         }
         Ok(())
     }
 
-    /// Publishes the CA where it is not.
-    async fn publish(&mut self, public: &Listing<Option<Ca>>) -> Result<(), Error> {
-        let there = public.all().values().flatten().any(|ca| ca == self.own.ca());
-        if there || !public.is_current() {
-            return Ok(());
+    /// What nodes are to trust: whatever API servers do. Where these are told nothing, what is mounted, and
+    /// what is published until that ends.
+    fn published(&self, seen: &Seen) -> Option<Ca> {
+        match &self.source {
+            Source::Kept(kept) => Some(kept.trust()),
+            Source::Mounted(mounted) => {
+                let registered = seen.registered().and_then(|registration| registration.bundles().next()?);
+                let published = seen.published().and_then(|published| published.ca.as_deref());
+                let registered = registered.map(ToOwned::to_owned);
+                registered.or_else(|| mounted.beside(published.unwrap_or_default(), Timestamp::now()))
+            }
         }
-        self.agree().await?;
-        Ok(self.cluster.publish_ca(&self.own.ca().to_owned()).await?)
     }
 
-    /// Puts the caBundle right where it is not, and says how the webhook stands.
-    async fn register(&mut self, registered: &Listing<Registration>) -> Result<(), Error> {
-        if !registered.is_current() {
+    /// Puts the caBundle right where it is Torch's to keep and is not right, and says how the webhook stands.
+    async fn register(&mut self, seen: &Seen) -> Result<(), Error> {
+        if !seen.registration.is_current() {
             return Ok(());
         }
-        let registration = registered.all().values().next();
-        if registration.is_some_and(|registration| !registration.trusts(&self.own.ca().to_owned())) {
-            self.agree().await?;
-        }
-        let ca = self.own.ca().to_owned();
-        let standing = match registration {
+        let standing = match seen.registered() {
             None => Standing::Not(format!("there is no MutatingWebhookConfiguration {}", self.registration)),
-            Some(registration) if !registration.trusts(&ca) => {
-                self.cluster.set_ca_bundle(registration, &ca).await?;
-                tracing::info!(name = self.registration, "put the caBundle right");
-                Standing::Not("the caBundle has only just been put right".into())
-            }
-            Some(registration) => match registration.endpoint() {
-                Some(endpoint) => Standing::Registered { endpoint, ca },
-                None => Standing::Not(format!("{} names no Service or URL", self.registration)),
+            Some(registration) => match self.put_right(registration, seen).await? {
+                true => Standing::Not("the caBundle has only just been put right".into()),
+                false => self.stands(registration),
             },
         };
         let before = self.standing.send_replace(standing.clone());
@@ -160,6 +292,60 @@ impl Keeper {
             tracing::info!(why, "the webhook is not called");
         }
         Ok(())
+    }
+
+    /// Whether the caBundle had to be put right.
+    async fn put_right(&mut self, registration: &Registration, seen: &Seen) -> Result<bool, Error> {
+        let Source::Kept(kept) = &mut self.source else { return Ok(false) };
+        if registration.trusts(&kept.trust()) {
+            return Ok(false);
+        }
+        // Another replica may be ahead: what is registered must be of the Secret as it is now.
+        kept.agree(seen).await?;
+        if registration.trusts(&kept.trust()) {
+            return Ok(false);
+        }
+        if self.cluster.set_ca_bundle(registration, &kept.trust()).await? {
+            tracing::info!(name = self.registration, "put the caBundle right");
+        }
+        Ok(true)
+    }
+
+    fn stands(&self, registration: &Registration) -> Standing {
+        let name = &self.registration;
+        match (registration.endpoint(), registration.bundles().next().flatten()) {
+            (Some(endpoint), Some(ca)) => Standing::Registered { endpoint, ca: ca.to_owned() },
+            (Some(_), None) => {
+                Standing::Not(format!("the caBundle of {name} is empty: its CA has to be put in"))
+            }
+            (None, _) => Standing::Not(format!("{name} names no Service or URL")),
+        }
+    }
+
+    /// Shows the certificate that is to be shown, once everybody trusts it, or the one before it has ended.
+    fn show(&mut self, seen: &Seen) -> Result<(), Error> {
+        let (now, next) = (Timestamp::now(), self.source.certified_key());
+        if next.cert == self.shown.cert {
+            return Ok(());
+        }
+        let trusted = |settle| tls::verify(next, &seen.roots.settled(settle), &self.name, now);
+        if tls::check(&self.shown, &self.name, now).is_ok() {
+            trusted(Duration::ZERO).map_err(Error::Unknown)?;
+            if trusted(self.pace.settle).is_err() {
+                return Ok(());
+            }
+        }
+        self.shown = Arc::clone(next);
+        self.serving.swap(Arc::clone(next));
+        self.measure();
+        tracing::info!("serving with a new certificate");
+        Ok(())
+    }
+
+    fn measure(&self) {
+        if let Some(validity) = self.shown.cert.first().and_then(tls::validity) {
+            self.metrics.certificate_ends(validity.until.as_second());
+        }
     }
 }
 
@@ -170,37 +356,4 @@ fn tell(cluster: &Cluster, failing: &mut Vec<String>, failures: Vec<String>) {
         cluster.events().warn_of_torch(Reason::CannotKeepCertificates, error);
     }
     *failing = failures;
-}
-
-/// Loads the certificates. Where there are none that can be used, stores those that we `have`, or else
-/// makes what is missing or due, unless somebody else has.
-async fn ensure(
-    cluster: &Cluster,
-    names: &[String],
-    have: Option<&Own>,
-) -> Result<(Own, Arc<CertifiedKey>), Error> {
-    for _ in 0..5 {
-        let stored = cluster.certificates().await?;
-        let now = Timestamp::now();
-        let read = Own::read(&stored.data);
-        let found = read.as_ref().map_err(ToString::to_string);
-        let why = match found
-            .and_then(|own| own.check(names, now).map_err(|e| e.to_string()).map(|key| (own, key)))
-        {
-            Ok((own, key)) => return Ok((own.clone(), key)),
-            Err(why) => why,
-        };
-        tracing::info!(why, "storing a certificate");
-        let have = have.filter(|own| own.check(names, now).is_ok()).cloned();
-        let renewed = || read.ok()?.renew(names, now).ok().filter(|own| own.check(names, now).is_ok());
-        let own = match have.or_else(renewed) {
-            Some(own) => own,
-            None => Own::make(names, now)?,
-        };
-        let key = own.check(names, now)?;
-        if cluster.store_certificates(stored, own.entries()).await? {
-            return Ok((own, key));
-        }
-    }
-    Err(Error::Contended)
 }

@@ -1,10 +1,13 @@
 //! The command line.
 
+mod certs;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::certs::CertsArgs;
 use crate::app::{self, ServeArgs};
 use crate::config;
 use crate::telemetry::{self, LogFormat};
@@ -41,6 +44,8 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Make a serving certificate, and a CA where there is none, to mount by hand
+    Certs(CertsArgs),
 }
 
 /// Does what the command line says. The exit code is 0 for success, 1 for a failure, and 2 where the
@@ -49,6 +54,7 @@ pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log),
         Command::Check { file } => return check(&file),
+        Command::Certs(certs) => certs.make(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,7 @@ pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;
 pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
-pub use own::{Ca, Registration, Stored};
+pub use own::{Ca, Entries, Published, Registration, Stored};
 pub use pods::Evicted;
 pub use watch::Change;
 

@@ -72,6 +72,7 @@ pub struct Metrics {
     leader: Gauge,
     injection_writes: Family<Outcome, Counter>,
     injection_nodes: Family<Outcome, Gauge>,
+    certificate_end: Gauge,
 }
 
 impl Default for Metrics {
@@ -94,6 +95,7 @@ impl Default for Metrics {
             "nodes", "Configured nodes, by whether their address is known" => nodes,
             "leader", "Whether this replica leads" => leader,
             "injection_writes", "Writes of what the admission policy injects from" => injection_writes,
+            "certificate_expiration_timestamp_seconds", "When the serving certificate ends" => certificate_end,
             "injection_nodes", "Configured nodes, by whether there is room for them in what the admission policy injects from" => injection_nodes,
         }
     }
@@ -154,6 +156,11 @@ impl Metrics {
     /// The admission policy can inject so many nodes, and there is no room for so many.
     pub fn injection_nodes(&self, kept: usize, left_out: usize) {
         set(&self.injection_nodes, [("kept", kept), ("left_out", left_out)]);
+    }
+
+    /// The serving certificate ends then, in seconds since 1970.
+    pub fn certificate_ends(&self, at: i64) {
+        self.certificate_end.set(at);
     }
 
     /// The metrics in the text form of OpenMetrics.

@@ -1,37 +1,32 @@
-//! Certificates: making them, reading them, and serving with them.
+//! Certificates: making them, reading them, verifying them, and serving with them.
 
-use std::collections::BTreeMap;
+mod own;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::{SignedDuration, Timestamp};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use jiff::Timestamp;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// How long a CA of Torch's own lives.
-const CA_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+pub use own::{Lives, Own, Pair};
 
-/// How long a serving certificate of Torch's own lives.
-const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
-
-/// How far a certificate reaches into the past, for clocks that are late.
-const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
-
-/// The entries of the Secret.
-const CA_CRT: &str = "ca.crt";
-const CA_KEY: &str = "ca.key";
-const TLS_CRT: &str = "tls.crt";
-const TLS_KEY: &str = "tls.key";
+/// The entries of a Secret with certificates, and the files that such a Secret is mounted as.
+pub const CA_CRT: &str = "ca.crt";
+/// The key of the CA: only where Torch is the one that signs.
+pub const CA_KEY: &str = "ca.key";
+/// The serving certificate, and those between it and the CA.
+pub const TLS_CRT: &str = "tls.crt";
+/// Its key.
+pub const TLS_KEY: &str = "tls.key";
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,17 +45,18 @@ pub enum Error {
     /// Key and certificate are not of one pair.
     #[error("`tls.key` is not the key of `tls.crt`: {0}")]
     Mismatch(rustls::Error),
+    /// The CA beside the certificate is not the one that signed it.
+    #[error("`tls.crt` is not signed by `ca.crt`")]
+    Signature,
     /// The certificate is for other names.
     #[error("`tls.crt` is not for {0}")]
     Name(String),
-    /// The certificate is past two thirds of its life, or not valid yet.
-    #[error("`tls.crt` is to be renewed (valid from {from} until {until})")]
-    Due {
-        /// When it begins.
-        from: Timestamp,
-        /// When it ends.
-        until: Timestamp,
-    },
+    /// The certificate has ended, or not begun.
+    #[error("`tls.crt` is valid from {} until {} only: renew it, or put the clock right", .0.from, .0.until)]
+    Expired(Validity),
+    /// Who verifies would not trust it.
+    #[error("`tls.crt` is not trusted: {0}")]
+    Untrusted(rustls::Error),
     /// It could not be made.
     #[error("cannot make a certificate: {0}")]
     Make(rcgen::Error),
@@ -72,88 +68,26 @@ impl From<rcgen::Error> for Error {
     }
 }
 
-/// Torch's own CA and a serving certificate signed by it, in PEM, as they are kept in the Secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Own {
-    ca: String,
-    ca_key: String,
-    leaf: String,
-    leaf_key: String,
+/// The time for which a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
 }
 
-impl Own {
-    /// Makes a CA, and a serving certificate for `names`.
-    ///
-    /// # Errors
-    /// Where the system gives no randomness.
-    pub fn make(names: &[String], now: Timestamp) -> Result<Self, Error> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, format!("torch {}", now.as_second()));
-        validity(&mut params, now, CA_LIFE);
-        let ca = params.self_signed(&key)?.pem();
-        Self { ca, ca_key: key.serialize_pem(), leaf: String::new(), leaf_key: String::new() }
-            .renew(names, now)
-    }
-
-    /// Makes a new serving certificate of the same CA.
-    ///
-    /// # Errors
-    /// Where the CA cannot sign.
-    pub fn renew(mut self, names: &[String], now: Timestamp) -> Result<Self, Error> {
-        let issuer = Issuer::from_ca_cert_pem(&self.ca, KeyPair::from_pem(&self.ca_key)?)?;
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        validity(&mut params, now, LEAF_LIFE);
-        self.leaf = params.signed_by(&key, &issuer)?.pem();
-        self.leaf_key = key.serialize_pem();
-        Ok(self)
-    }
-
-    /// Reads the entries of the Secret.
-    ///
-    /// # Errors
-    /// Where one is missing or is not text; [`Own::check`] tells whether they can be used.
-    pub fn read(entries: &BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
-        let text = |entry: &'static str| {
-            let bytes = entries.get(entry).ok_or(Error::Missing(entry))?;
-            String::from_utf8(bytes.clone()).map_err(|e| unreadable(entry, e))
+impl Validity {
+    fn of(certificate: &X509Certificate<'_>) -> Self {
+        let at = |time: x509_parser::time::ASN1Time| {
+            Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MIN)
         };
-        Ok(Self { ca: text(CA_CRT)?, ca_key: text(CA_KEY)?, leaf: text(TLS_CRT)?, leaf_key: text(TLS_KEY)? })
+        Self { from: at(certificate.validity().not_before), until: at(certificate.validity().not_after) }
     }
 
-    /// The entries of the Secret.
-    pub fn entries(&self) -> BTreeMap<String, Vec<u8>> {
-        [(CA_CRT, &self.ca), (CA_KEY, &self.ca_key), (TLS_CRT, &self.leaf), (TLS_KEY, &self.leaf_key)]
-            .map(|(entry, pem)| (entry.to_owned(), pem.clone().into_bytes()))
-            .into()
-    }
-
-    /// The CA's certificate in PEM.
-    pub fn ca(&self) -> &str {
-        &self.ca
-    }
-
-    /// Whether the serving certificate can be used: signed by this CA, with its key, for `names`, and
-    /// in the first two thirds of its life.
-    ///
-    /// # Errors
-    /// What speaks against it.
-    pub fn check(&self, names: &[String], now: Timestamp) -> Result<Arc<CertifiedKey>, Error> {
-        let key = certified_key(&self.leaf, &self.leaf_key)?;
-        let ca = CertificateDer::from_pem_slice(self.ca.as_bytes()).map_err(|e| unreadable(CA_CRT, e))?;
-        let (_, ca) = X509Certificate::from_der(&ca).map_err(|e| unreadable(CA_CRT, e))?;
-        let leaf = key.cert.first().ok_or(Error::Missing(TLS_CRT))?;
-        let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| unreadable(TLS_CRT, e))?;
-        leaf.verify_signature(Some(ca.public_key())).map_err(|e| unreadable(TLS_CRT, e))?;
-        is_for(&leaf, names)?;
-        is_young(&leaf, now)?;
-        Ok(Arc::new(key))
+    /// Whether it has begun and not ended.
+    pub fn holds(self, now: Timestamp) -> bool {
+        (self.from..self.until).contains(&now)
     }
 }
 
@@ -161,44 +95,73 @@ fn unreadable(entry: &'static str, why: impl std::fmt::Display) -> Error {
     Error::Unreadable { entry, why: why.to_string() }
 }
 
-fn validity(params: &mut CertificateParams, now: Timestamp, life: SignedDuration) {
-    let date = |at: Timestamp| {
-        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(at.as_second().unsigned_abs())
-    };
-    params.not_before = date(now - BACKDATED);
-    params.not_after = date(now + life);
+/// The certificates in a PEM text, of which there must be one.
+fn certificates(pem: &str, entry: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let all = all.map_err(|e| unreadable(entry, e))?;
+    if all.is_empty() { Err(unreadable(entry, "it holds no certificate")) } else { Ok(all) }
 }
 
-fn certified_key(chain: &str, key: &str) -> Result<CertifiedKey, Error> {
-    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| unreadable(TLS_CRT, e))?;
-    if chain.is_empty() {
-        return Err(unreadable(TLS_CRT, "it holds no certificate"));
-    }
+fn parsed<'a>(der: &'a CertificateDer<'_>, entry: &'static str) -> Result<X509Certificate<'a>, Error> {
+    X509Certificate::from_der(der).map(|(_, certificate)| certificate).map_err(|e| unreadable(entry, e))
+}
+
+/// A chain of certificates, the server's own first, and the key of that, both in PEM.
+///
+/// # Errors
+/// Where they cannot be read or are not of one pair.
+pub fn certified_key(chain: &str, key: &str) -> Result<CertifiedKey, Error> {
+    let chain = certificates(chain, TLS_CRT)?;
+    parsed(&chain[0], TLS_CRT)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| unreadable(TLS_KEY, e))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(Error::Mismatch)
 }
 
-fn is_for(leaf: &X509Certificate<'_>, names: &[String]) -> Result<(), Error> {
-    let extension = leaf.subject_alternative_name().map_err(|e| unreadable(TLS_CRT, e))?;
-    let has = |name: &String| {
-        let mut present = extension.iter().flat_map(|e| &e.value.general_names);
-        present.any(|n| matches!(n, GeneralName::DNSName(dns) if dns == name))
-    };
-    match names.iter().find(|name| !has(name)) {
-        Some(name) => Err(Error::Name(name.clone())),
-        None => Ok(()),
-    }
+/// For how long a certificate is valid; `None` for what is none.
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+    Some(Validity::of(&parsed(certificate, TLS_CRT).ok()?))
 }
 
-fn is_young(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(), Error> {
-    let at = |time: x509_parser::time::ASN1Time| {
-        Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MIN)
-    };
-    let (from, until) = (at(leaf.validity().not_before), at(leaf.validity().not_after));
-    let two_thirds = from + (until.duration_since(from)) * 2 / 3;
-    if (from..two_thirds).contains(&now) { Ok(()) } else { Err(Error::Due { from, until }) }
+/// Whether a server's certificate is valid now, and for `name`.
+///
+/// # Errors
+/// What speaks against it.
+pub fn check(key: &CertifiedKey, name: &str, now: Timestamp) -> Result<(), Error> {
+    let leaf = key.cert.first().ok_or(Error::Missing(TLS_CRT))?;
+    let validity = Validity::of(&parsed(leaf, TLS_CRT)?);
+    if !validity.holds(now) {
+        return Err(Error::Expired(validity));
+    }
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|e| unreadable(TLS_CRT, e))?;
+    let server = ServerName::try_from(name).map_err(|_| Error::Name(name.into()))?;
+    rustls::client::verify_server_name(&leaf, &server).map_err(|_| Error::Name(name.into()))
+}
+
+/// Whether somebody who trusts `roots` would take this certificate for that of `name`.
+///
+/// # Errors
+/// What speaks against it.
+pub fn verify(
+    key: &CertifiedKey,
+    roots: &[CertificateDer<'static>],
+    name: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let untrusted = |why: &str| Error::Untrusted(rustls::Error::General(why.into()));
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
+    let verifier = verifier.map_err(|e| untrusted(&e.to_string()))?;
+    let (leaf, between) = key.cert.split_first().ok_or(Error::Missing(TLS_CRT))?;
+    let server = ServerName::try_from(name).map_err(|_| Error::Name(name.into()))?;
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    verifier.verify_server_cert(leaf, between, &server, &[], now).map(drop).map_err(Error::Untrusted)
+}
+
+/// The certificates of a bundle of CAs in PEM; what cannot be read is left out.
+pub fn cas(bundle: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(bundle.as_bytes()).filter_map(Result::ok).collect()
 }
 
 /// The names by which a Service is called from inside the cluster.
@@ -279,7 +242,7 @@ fn server_config(key: &Arc<CertifiedKey>, clients: &Clients) -> Arc<ServerConfig
 /// A client that trusts the certificates in `ca` and nothing else.
 ///
 /// # Errors
-/// Where `ca` is not PEM.
+/// Where `ca` is not PEM, or holds none.
 pub fn client_config(ca: &str) -> Result<Arc<rustls::ClientConfig>, Error> {
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -291,8 +254,7 @@ pub fn client_config(ca: &str) -> Result<Arc<rustls::ClientConfig>, Error> {
 
 fn roots(ca: &str) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        let certificate = certificate.map_err(|e| unreadable(CA_CRT, e))?;
+    for certificate in certificates(ca, CA_CRT)? {
         roots.add(certificate).map_err(|e| unreadable(CA_CRT, e))?;
     }
     Ok(roots)
@@ -300,57 +262,4 @@ fn roots(ca: &str) -> Result<RootCertStore, Error> {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names() -> Vec<String> {
-        service_names("torch", "da")
-    }
-
-    fn now() -> Timestamp {
-        "2026-11-24T12:00:00Z".parse().unwrap()
-    }
-
-    #[test]
-    fn what_is_made_is_usable_and_survives_the_secret() {
-        let own = Own::make(&names(), now()).unwrap();
-        own.check(&names(), now()).unwrap();
-        let read = Own::read(&own.entries()).unwrap();
-        assert!(read == own);
-        client_config(own.ca()).unwrap();
-    }
-
-    #[test]
-    fn it_is_renewed_at_two_thirds_of_its_life_under_the_same_ca() {
-        let own = Own::make(&names(), now()).unwrap();
-        let days = |n: i64| now() + SignedDuration::from_hours(24 * n);
-        own.check(&names(), days(59)).unwrap();
-        for wrong in [days(61), days(100), days(-1)] {
-            assert!(matches!(own.check(&names(), wrong), Err(Error::Due { .. })), "{wrong}");
-        }
-        let renewed = own.clone().renew(&names(), days(61)).unwrap();
-        renewed.check(&names(), days(61)).unwrap();
-        assert_eq!(renewed.ca(), own.ca());
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let own = Own::make(&names(), now()).unwrap();
-        let other = Own::make(&names(), now()).unwrap();
-        let refused = |own: &Own| own.check(&names(), now()).err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(
-            refused(&Own { leaf_key: other.leaf_key.clone(), ..own.clone() }).contains("is not the key of")
-        );
-        assert!(refused(&Own { ca: other.ca.clone(), ..own.clone() }).contains("`tls.crt` cannot be read"));
-        assert!(refused(&Own { leaf: "x".into(), ..own.clone() }).contains("it holds no certificate"));
-        assert!(refused(&Own { leaf_key: "x".into(), ..own.clone() }).contains("`tls.key` cannot be read"));
-        let elsewhere = own.check(&service_names("torch", "other"), now());
-        assert!(matches!(elsewhere, Err(Error::Name(_))));
-        let mut entries = own.entries();
-        entries.remove("ca.key");
-        assert!(matches!(Own::read(&entries), Err(Error::Missing("ca.key"))));
-    }
 }

@@ -7,7 +7,7 @@ use futures::Stream;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ObjectMeta, Patch, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde_json::{Value, json};
@@ -24,12 +24,23 @@ const CA_CRT: &str = "ca.crt";
 #[derive(Clone, Default)]
 pub struct Stored {
     /// Its entries.
-    pub data: BTreeMap<String, Vec<u8>>,
+    pub data: Entries,
     object: Option<Secret>,
 }
 
-/// The CA's certificates in PEM.
+/// What a Secret holds.
+pub type Entries = BTreeMap<String, Vec<u8>>;
+
+/// One or more CAs in PEM.
 pub type Ca = String;
+
+/// The ConfigMap `torch-ca`.
+#[derive(Clone, Debug)]
+pub struct Published {
+    version: String,
+    /// The CAs in it, if there are any.
+    pub ca: Option<Ca>,
+}
 
 impl Cluster {
     /// Loads the Secret with the certificates; it is empty where there is none.
@@ -39,8 +50,7 @@ impl Cluster {
     pub async fn certificates(&self) -> Result<Stored, Error> {
         let api: Api<Secret> = self.api();
         let object = found(call(|| format!("get secret {SECRET}"), api.get(SECRET)).await)?;
-        let data = object.as_ref().and_then(|s| s.data.clone()).unwrap_or_default();
-        Ok(Stored { data: data.into_iter().map(|(key, bytes)| (key, bytes.0)).collect(), object })
+        Ok(Stored { data: entries(object.as_ref().and_then(|s| s.data.clone())), object })
     }
 
     /// Replaces the Secret's entries, unless somebody has written it since `before` was loaded; says
@@ -48,11 +58,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the call fails.
-    pub async fn store_certificates(
-        &self,
-        before: Stored,
-        data: BTreeMap<String, Vec<u8>>,
-    ) -> Result<bool, Error> {
+    pub async fn store_certificates(&self, before: Stored, data: Entries) -> Result<bool, Error> {
         let api: Api<Secret> = self.api();
         let data = Some(data.into_iter().map(|(key, bytes)| (key, ByteString(bytes))).collect());
         let params = PostParams::default();
@@ -67,43 +73,45 @@ impl Cluster {
                 call(|| format!("create secret {SECRET}"), api.create(&params, &secret)).await
             }
         };
-        match done {
-            Ok(_) => Ok(true),
-            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        unless_overtaken(done)
     }
 
-    /// Publishes the CA in the ConfigMap `torch-ca`, where it is not there already.
+    /// The entries of the Secret, as they change.
+    pub fn stored_certificates(&self) -> impl Stream<Item = Change<Entries>> + Send + use<> {
+        let config = watcher::Config::default().fields(&format!("metadata.name={SECRET}"));
+        changes(self.events.clone(), "secret torch-tls", self.api::<Secret>(), config, |secret| {
+            Some(entries(secret.data))
+        })
+    }
+
+    /// Publishes the CAs in the ConfigMap `torch-ca`, unless somebody has written it since `before` was
+    /// seen; says whether it did.
     ///
     /// # Errors
-    /// Where a call fails.
-    pub async fn publish_ca(&self, ca: &Ca) -> Result<(), Error> {
+    /// Where the call fails.
+    pub async fn publish_ca(&self, before: Option<&Published>, ca: &Ca) -> Result<bool, Error> {
         let api: Api<ConfigMap> = self.api();
-        let map = found(call(|| format!("get configmap {CA}"), api.get(CA)).await)?;
         let data: BTreeMap<String, String> = [(CA_CRT.to_owned(), ca.clone())].into();
-        match map {
-            Some(map) if map.data.as_ref().and_then(|d| d.get(CA_CRT)) == Some(ca) => Ok(()),
-            Some(_) => {
-                let patch = Patch::Merge(json!({"data": data}));
-                let params = kube::api::PatchParams::default();
-                call(|| format!("patch configmap {CA}"), api.patch(CA, &params, &patch)).await.map(drop)
+        let done = match before {
+            Some(Published { version, .. }) => {
+                let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": data}));
+                call(|| format!("patch configmap {CA}"), api.patch(CA, &PatchParams::default(), &patch)).await
             }
             None => {
                 let metadata = ObjectMeta { name: Some(CA.into()), ..ObjectMeta::default() };
                 let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-                call(|| format!("create configmap {CA}"), api.create(&PostParams::default(), &map))
-                    .await
-                    .map(drop)
+                call(|| format!("create configmap {CA}"), api.create(&PostParams::default(), &map)).await
             }
-        }
+        };
+        unless_overtaken(done)
     }
 
-    /// The CA in the ConfigMap `torch-ca`, as it changes.
-    pub fn published_ca(&self) -> impl Stream<Item = Change<Option<Ca>>> + Send + use<> {
+    /// The ConfigMap `torch-ca`, as it changes.
+    pub fn published_ca(&self) -> impl Stream<Item = Change<Published>> + Send + use<> {
         let config = watcher::Config::default().fields(&format!("metadata.name={CA}"));
         changes(self.events.clone(), "configmap torch-ca", self.api::<ConfigMap>(), config, |map| {
-            Some(map.data.and_then(|mut data| data.remove(CA_CRT)))
+            let version = map.metadata.resource_version.unwrap_or_default();
+            Some(Published { version, ca: map.data.and_then(|mut data| data.remove(CA_CRT)) })
         })
     }
 
@@ -119,22 +127,34 @@ impl Cluster {
         )
     }
 
-    /// Makes `ca` the caBundle of every webhook of the registration, and touches nothing else.
+    /// Makes `ca` the caBundle of every webhook of the registration, and touches nothing else, unless
+    /// somebody has written it since it was seen; says whether it did.
     ///
     /// # Errors
     /// Where the call fails.
-    pub async fn set_ca_bundle(&self, registration: &Registration, ca: &Ca) -> Result<(), Error> {
+    pub async fn set_ca_bundle(&self, registration: &Registration, ca: &Ca) -> Result<bool, Error> {
         let Some(name) = registration.0.meta().name.as_deref() else {
-            return Ok(());
+            return Ok(false);
         };
         let patch: Vec<Value> = registration.ca_bundle_patch(ca);
         let patch = serde_json::from_value(json!(patch)).expect("these are operations of RFC 6902");
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let act = || format!("patch mutatingwebhookconfiguration {name}");
-        call(act, api.patch(name, &kube::api::PatchParams::default(), &Patch::Json::<()>(patch)))
-            .await
-            .map(drop)
+        unless_overtaken(call(act, api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch))).await)
     }
+}
+
+/// Whether it was written; not so where somebody else was faster.
+fn unless_overtaken<T>(done: Result<T, Error>) -> Result<bool, Error> {
+    match done {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn entries(data: Option<BTreeMap<String, ByteString>>) -> Entries {
+    data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)).collect()
 }
 
 /// The registration of Torch's webhook with the API server.
@@ -144,8 +164,15 @@ pub struct Registration(MutatingWebhookConfiguration);
 impl Registration {
     /// Whether every webhook in it trusts exactly `ca`.
     pub fn trusts(&self, ca: &Ca) -> bool {
-        let mut webhooks = self.0.webhooks.iter().flatten();
-        webhooks.all(|w| w.client_config.ca_bundle.as_ref().is_some_and(|b| b.0 == ca.as_bytes()))
+        self.bundles().all(|bundle| bundle == Some(ca))
+    }
+
+    /// The caBundle of every webhook in it, where there is one.
+    pub fn bundles(&self) -> impl Iterator<Item = Option<&str>> {
+        self.0.webhooks.iter().flatten().map(|webhook| {
+            let bundle = webhook.client_config.ca_bundle.as_ref()?;
+            std::str::from_utf8(&bundle.0).ok().filter(|bundle| !bundle.is_empty())
+        })
     }
 
     /// Host and port at which API servers call the first webhook.
@@ -159,18 +186,48 @@ impl Registration {
         Some((url.host()?.to_owned(), url.port_u16().unwrap_or(443)))
     }
 
-    /// Replaces the bundle of each webhook, if the webhook still stands at its place.
+    /// Replaces the bundle of each webhook, if the registration is still of the version that was seen.
     fn ca_bundle_patch(&self, ca: &Ca) -> Vec<Value> {
-        let webhooks = self.0.webhooks.iter().flatten().enumerate();
+        let version = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": self.0.metadata.resource_version});
         let bundle = ByteString(ca.clone().into_bytes());
-        webhooks
-            .flat_map(|(i, webhook)| {
-                let at = format!("/webhooks/{i}");
-                [
-                    json!({"op": "test", "path": format!("{at}/name"), "value": webhook.name}),
-                    json!({"op": "add", "path": format!("{at}/clientConfig/caBundle"), "value": bundle}),
-                ]
-            })
-            .collect()
+        let webhooks = 0..self.0.webhooks.iter().flatten().count();
+        let bundles = webhooks.map(
+            |i| json!({"op": "add", "path": format!("/webhooks/{i}/clientConfig/caBundle"), "value": bundle}),
+        );
+        std::iter::once(version).chain(bundles).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(bundles: [Option<&str>; 2]) -> Registration {
+        let webhook = |bundle: Option<&str>| {
+            let bundle = bundle.map(|bundle| ByteString(bundle.as_bytes().to_vec()));
+            json!({"name": "w", "admissionReviewVersions": [], "sideEffects": "None", "clientConfig": {"caBundle": bundle}})
+        };
+        let object =
+            json!({"metadata": {"name": "torch", "resourceVersion": "7"}, "webhooks": bundles.map(webhook)});
+        Registration(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn every_webhook_must_trust_the_same() {
+        assert!(registration([Some("a"), Some("a")]).trusts(&"a".into()));
+        for other in [None, Some(""), Some("b"), Some("ab")] {
+            assert!(!registration([Some("a"), other]).trusts(&"a".into()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_bundles_are_all_that_is_written_and_only_over_what_was_seen() {
+        let patch = registration([None, Some("b")]).ca_bundle_patch(&"a".into());
+        let expected = json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+            {"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "YQ=="},
+            {"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "YQ=="},
+        ]);
+        assert_eq!(json!(patch), expected);
     }
 }

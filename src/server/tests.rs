@@ -8,7 +8,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::tls::{self, Own};
+use crate::tls::{self, Lives, Own};
 
 struct Bed {
     at: std::net::SocketAddr,
@@ -23,8 +23,8 @@ fn names() -> Vec<String> {
 }
 
 fn own() -> (Own, Arc<rustls::sign::CertifiedKey>) {
-    let own = Own::make(&names(), Timestamp::now()).unwrap();
-    let key = own.check(&names(), Timestamp::now()).unwrap();
+    let own = Own::make(&names(), Timestamp::now(), Lives::KEPT).unwrap();
+    let key = own.certified_key().unwrap();
     (own, key)
 }
 
@@ -56,14 +56,14 @@ async fn ask(stream: &mut TlsStream<TcpStream>, path: &str) -> String {
 #[tokio::test]
 async fn a_connection_is_kept_and_a_new_certificate_is_for_the_next() {
     let bed = bed(Router::new().route("/", get(async || "hello"))).await;
-    let mut first = bed.connect(bed.own.ca()).await.unwrap();
+    let mut first = bed.connect(&bed.own.trust()).await.unwrap();
     assert!(ask(&mut first, "/").await.ends_with("hello"));
 
     let (other, key) = own();
     bed.serving.swap(key);
     assert!(ask(&mut first, "/").await.ends_with("hello"), "a connection that stands is not touched");
-    assert!(bed.connect(bed.own.ca()).await.is_err(), "the old CA did not sign the new certificate");
-    assert!(ask(&mut bed.connect(other.ca()).await.unwrap(), "/").await.ends_with("hello"));
+    assert!(bed.connect(&bed.own.trust()).await.is_err(), "the old CA did not sign the new certificate");
+    assert!(ask(&mut bed.connect(&other.trust()).await.unwrap(), "/").await.ends_with("hello"));
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn who_says_nothing_is_hung_up_on() {
     let bed = bed(Router::new()).await;
     let begun = Instant::now();
     let mut silent = TcpStream::connect(bed.at).await.unwrap();
-    let mut speechless = bed.connect(bed.own.ca()).await.unwrap();
+    let mut speechless = bed.connect(&bed.own.trust()).await.unwrap();
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap_or(0), 0);
     assert_eq!(speechless.read(&mut [0; 64]).await.unwrap_or(0), 0);
     let took = begun.elapsed();
@@ -81,7 +81,7 @@ async fn who_says_nothing_is_hung_up_on() {
 #[tokio::test]
 async fn a_head_that_never_ends_is_refused() {
     let bed = bed(Router::new()).await;
-    let mut stream = bed.connect(bed.own.ca()).await.unwrap();
+    let mut stream = bed.connect(&bed.own.trust()).await.unwrap();
     let head = format!("GET / HTTP/1.1\r\nhost: torch\r\nx: {}\r\n\r\n", "a".repeat(2 * HEAD));
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
@@ -99,7 +99,7 @@ async fn a_request_that_is_being_answered_outlives_the_end() {
         "late"
     });
     let bed = bed(Router::new().route("/", slow)).await;
-    let mut stream = bed.connect(bed.own.ca()).await.unwrap();
+    let mut stream = bed.connect(&bed.own.trust()).await.unwrap();
     let asking = tokio::spawn(async move { ask(&mut stream, "/").await });
     seen.recv().await.unwrap();
     bed.shutdown.stop();
@@ -131,7 +131,7 @@ fn client(bed: &Bed, vouched_by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> TlsConne
     let certificate = params.signed_by(&key, vouched_by).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     let ca = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(
-        bed.own.ca().as_bytes(),
+        bed.own.trust().as_bytes(),
     );
     roots.add(ca.unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -168,7 +168,7 @@ async fn says(bed: &Bed, connector: TlsConnector) -> std::io::Result<String> {
 async fn requests_know_their_connection_and_whether_a_client_is_vouched_for() {
     let told = async |axum::Extension(connection): axum::Extension<Connection>| format!("{connection:?}");
     let bed = bed(Router::new().route("/", get(told))).await;
-    let nobody = || TlsConnector::from(tls::client_config(bed.own.ca()).unwrap());
+    let nobody = || TlsConnector::from(tls::client_config(&bed.own.trust()).unwrap());
     let (ca, pem) = client_ca();
     let (stranger, _) = client_ca();
     let is = |vouched_for| format!("{:?}", Connection { from: "127.0.0.1".parse().unwrap(), vouched_for });
@@ -178,7 +178,7 @@ async fn requests_know_their_connection_and_whether_a_client_is_vouched_for() {
     assert_eq!(says(&bed, client(&bed, &ca)).await.unwrap(), is(true));
     assert_eq!(says(&bed, nobody()).await.unwrap(), is(false), "the leader's own handshake shows none");
     assert!(says(&bed, client(&bed, &stranger)).await.is_err());
-    bed.serving.swap(bed.own.check(&names(), Timestamp::now()).unwrap());
+    bed.serving.swap(bed.own.certified_key().unwrap());
     assert_eq!(
         says(&bed, client(&bed, &ca)).await.unwrap(),
         is(true),

@@ -11,6 +11,8 @@ use crate::kubectl;
 #[derive(Clone, PartialEq)]
 pub struct Right {
     kind: String,
+    /// The Role's, as `deploy` has it.
+    role: String,
     group: String,
     pub resource: String,
     pub verb: String,
@@ -44,6 +46,7 @@ fn of(role: &Value) -> Vec<Right> {
         {
             rights.extend(list(&rule["verbs"]).iter().map(|verb| Right {
                 kind: text(&role["kind"]),
+                role: text(&role["metadata"]["name"]),
                 group: text(group),
                 resource: text(resource),
                 verb: text(verb),
@@ -71,7 +74,7 @@ impl Right {
 
     fn role(&self, bed: &Bed) -> String {
         match self.kind.as_str() {
-            "Role" => "role/torch".into(),
+            "Role" => format!("role/{}", self.role),
             kind => format!("{}/{}", kind.to_lowercase(), bed.namespace.outside()),
         }
     }

@@ -93,12 +93,12 @@ impl Proxy {
     pub async fn start(client: Client) -> anyhow::Result<Self> {
         let names = ["localhost".to_owned()];
         let now = jiff::Timestamp::now();
-        let own = torch::tls::Own::make(&names, now)?;
-        let serving = torch::tls::Serving::new(own.check(&names, now)?);
+        let own = torch::tls::Own::make(&names, now, torch::tls::Lives::KEPT)?;
+        let serving = torch::tls::Serving::new(own.certified_key()?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
         let seen = Seen { tally: Tally::default(), last: Instant::now() };
         let port = listener.local_addr()?.port();
-        let proxy = Self { port, ca: own.ca().to_owned(), client, seen: Arc::new(Mutex::new(seen)) };
+        let proxy = Self { port, ca: own.trust(), client, seen: Arc::new(Mutex::new(seen)) };
         tokio::spawn(proxy.clone().accept(listener, TlsAcceptor::from(serving.current())));
         Ok(proxy)
     }

@@ -1,0 +1,116 @@
+//! Certificates of Torch's own making, in the Secret that all replicas share.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::sign::CertifiedKey;
+use tokio::time::Instant;
+
+use super::{Error, Pace, Seen};
+use crate::cluster::Cluster;
+use crate::tls::{self, Own};
+
+/// How often a write is tried again that others have overtaken.
+const TRIES: usize = 5;
+
+/// What is in the Secret.
+pub struct Kept {
+    cluster: Cluster,
+    names: Vec<String>,
+    pace: Pace,
+    own: Own,
+    key: Arc<CertifiedKey>,
+    /// When this replica last wrote what was due by its clock.
+    written: Option<Instant>,
+}
+
+impl Kept {
+    /// Loads the Secret, or makes what is missing or due.
+    pub async fn begin(cluster: Cluster, names: Vec<String>, pace: Pace) -> Result<Self, Error> {
+        for _ in 0..TRIES {
+            let (stored, now) = (cluster.certificates().await?, Timestamp::now());
+            let (own, changed) = match Own::read(&stored.data) {
+                Ok(own) => match own.ahead(&names, now, pace.lives, false)? {
+                    Some(ahead) => (ahead, true),
+                    None => (own, false),
+                },
+                Err(why) => {
+                    tracing::info!(%why, "making a CA and a certificate");
+                    (Own::make(&names, now, pace.lives)?, true)
+                }
+            };
+            if !changed || cluster.store_certificates(stored, own.entries()).await? {
+                let key = own.certified_key()?;
+                return Ok(Self { cluster, names, pace, own, key, written: None });
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// The certificate to be shown.
+    pub fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.key
+    }
+
+    /// The CAs to be trusted, in PEM.
+    pub fn trust(&self) -> String {
+        self.own.trust()
+    }
+
+    /// Takes up what another replica has stored, stores again what is lost, and renews what is due.
+    pub async fn take_up(&mut self, seen: &Seen) -> Result<(), Error> {
+        let stored = &seen.stored;
+        let differs = stored.is_current() && stored.all().values().next() != Some(&self.own.entries());
+        if differs || self.ahead(&self.own, seen)?.is_some() { self.agree(seen).await } else { Ok(()) }
+    }
+
+    /// Comes to one mind with the other replicas, by the Secret as it is now.
+    pub async fn agree(&mut self, seen: &Seen) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let stored = self.cluster.certificates().await?;
+            let theirs = Own::read(&stored.data);
+            let own = match &theirs {
+                Ok(theirs) => theirs.clone().remembering(&self.own, Timestamp::now()),
+                Err(why) => {
+                    tracing::warn!(%why, "secret torch-tls is no good: storing again what is in use");
+                    self.own.clone()
+                }
+            };
+            let (own, is_ahead) = match self.ahead(&own, seen)? {
+                Some(ahead) => (ahead, true),
+                None => (own, false),
+            };
+            if theirs.is_ok_and(|theirs| theirs == own) {
+                return self.adopt(own);
+            }
+            if self.cluster.store_certificates(stored, own.entries()).await? {
+                self.written = is_ahead.then(Instant::now).or(self.written);
+                return self.adopt(own);
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    fn adopt(&mut self, own: Own) -> Result<(), Error> {
+        if own != self.own {
+            if own.trust() != self.own.trust() {
+                tracing::info!("the CAs to be trusted have changed");
+            }
+            self.key = own.certified_key()?;
+            self.own = own;
+        }
+        Ok(())
+    }
+
+    /// What is due. Once it has written, a replica leaves what others make of it alone for a while: two
+    /// whose clocks disagree would else renew each other's certificates without end.
+    fn ahead(&self, own: &Own, seen: &Seen) -> Result<Option<Own>, tls::Error> {
+        if self.written.is_some_and(|at| at.elapsed() < self.pace.settle) {
+            return Ok(None);
+        }
+        let settled = seen.roots.settled(self.pace.settle);
+        let announced =
+            own.next_ca().is_some_and(|next| tls::cas(next).iter().all(|ca| settled.contains(ca)));
+        own.ahead(&self.names, Timestamp::now(), self.pace.lives, announced)
+    }
+}

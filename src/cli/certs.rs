@@ -1,0 +1,104 @@
+//! `torch certs`: certificates for those who mount them by hand.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::tls::{CA_CRT, CA_KEY, Lives, Pair, TLS_CRT, TLS_KEY, service_names};
+
+/// What `torch certs` is told.
+#[derive(Debug, clap::Args)]
+pub struct CertsArgs {
+    /// The name of Torch's Service
+    #[arg(long, value_name = "NAME", default_value = "torch")]
+    service: String,
+    /// Its namespace
+    #[arg(long, value_name = "NAME")]
+    namespace: String,
+    /// Where to put ca.crt, ca.key, tls.crt and tls.key; a CA that is there signs, and is not touched
+    #[arg(long, value_name = "DIRECTORY")]
+    out: PathBuf,
+}
+
+impl CertsArgs {
+    /// Makes a serving certificate, and a CA where there is none.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or written, or the CA that is there cannot sign.
+    pub fn make(&self) -> anyhow::Result<()> {
+        let (out, now) = (&self.out, Timestamp::now());
+        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let (ca_crt, ca_key) = (out.join(CA_CRT), out.join(CA_KEY));
+        let there = ca_crt.exists() || ca_key.exists();
+        let ca = if there {
+            Pair { certificate: read(&ca_crt)?, key: read(&ca_key)? }
+        } else {
+            Pair::ca(now, Lives::BY_HAND.ca)?
+        };
+        let leaf = ca.sign(&service_names(&self.service, &self.namespace), now, Lives::BY_HAND.leaf)?;
+        if !there {
+            write(&ca_key, &ca.key, 0o600)?;
+            write(&ca_crt, &ca.certificate, 0o644)?;
+        }
+        write(&out.join(TLS_KEY), &leaf.key, 0o600)?;
+        write(&out.join(TLS_CRT), &leaf.certificate, 0o644)?;
+        let whose = if there { "the CA that was there" } else { "a new CA" };
+        println!(
+            "{}: a certificate for {}.{}.svc, signed by {whose}",
+            out.display(),
+            self.service,
+            self.namespace
+        );
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// In place of whatever was there: at no time can others read a key.
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let new = PathBuf::from(format!("{}.new", path.display()));
+    let written = || {
+        let _ = fs::remove_file(&new);
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?.write_all(text.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::tls::{cas, certified_key, check, verify};
+
+    #[test]
+    fn a_ca_is_made_once_and_signs_again_and_again() {
+        let out = std::env::temp_dir().join(format!("torch-certs-{}", std::process::id()));
+        let args = CertsArgs { service: "torch".into(), namespace: "da".into(), out: out.clone() };
+        let made = || {
+            args.make().unwrap();
+            let [ca, crt, key] =
+                [CA_CRT, TLS_CRT, TLS_KEY].map(|file| fs::read_to_string(out.join(file)).unwrap());
+            let leaf = certified_key(&crt, &key).unwrap();
+            check(&leaf, "torch.da.svc", Timestamp::now()).unwrap();
+            verify(&leaf, &cas(&ca), "torch.da.svc", Timestamp::now()).unwrap();
+            for file in [CA_KEY, TLS_KEY] {
+                assert_eq!(fs::metadata(out.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
+            }
+            (ca, crt)
+        };
+        let (first, second) = (made(), made());
+        assert!(first.0 == second.0 && first.1 != second.1);
+        fs::remove_file(out.join(CA_KEY)).unwrap();
+        assert!(args.make().unwrap_err().to_string().contains("ca.key"), "a CA is never replaced");
+        fs::remove_dir_all(out).unwrap();
+    }
+}
