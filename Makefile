@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling scale lint
+.PHONY: demo test model faults soak rolling rotate scale lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -16,6 +16,10 @@ model:
 # Torch is rolled over under a constant stream of pod creations.
 rolling:
 	@tests/rolling/run
+
+# Certificates and CAs change under a constant stream of calls, in each of the three ways to have them.
+rotate:
+	@tests/rotate/run
 
 # 100, 1,000 and 10,000 nodes.
 scale:

@@ -13,7 +13,7 @@
 //! | 4 | [`http`] | routes, JSON in and out, errors to statuses |
 //! | 4 | [`server`] | accept loop, TLS, time limits, drain |
 //! | 3 | [`leader`] | discovery, delivery, restart: carries out the plan |
-//! | 3 | [`certificates`] | keeps the certificates stored, published, registered, renewed |
+//! | 3 | [`certificates`] | keeps the certificate renewed or taken up, and its CA published and registered |
 //! | 3 | [`election`] | which replica leads |
 //! | 3 | [`injection`] | keeps what the policy below the webhook injects from |
 //! | 3 | [`reload`] | takes up changes of mounted files |
@@ -21,7 +21,7 @@
 //! | 2 | [`plan`] | pure: (configuration, book, pods, now) → what to do next, and why each node waits |
 //! | 2 | [`view`] | what readers see, exchanged mesh by mesh |
 //! | 1 | [`cluster`] | the only Kubernetes calls |
-//! | 1 | [`tls`] | certificates: make, read, swap |
+//! | 1 | [`tls`] | certificates: make, read, verify, swap |
 //! | 1 | [`telemetry`], [`shutdown`] | logs, metrics, health; signals |
 //! | 0 | [`connection`] | what is known of the connection that a request came by |
 //! | 0 | [`peers`], [`config`] | the words of Torch as types |

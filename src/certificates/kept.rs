@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 
-use super::{Error, Pace, Seen};
+use super::{Error, LOOK, Pace, Seen};
 use crate::cluster::Cluster;
 use crate::tls::{self, Own};
 
@@ -27,13 +27,18 @@ pub struct Kept {
 impl Kept {
     /// Loads the Secret, or makes what is missing or due.
     pub async fn begin(cluster: Cluster, names: Vec<String>, pace: Pace) -> Result<Self, Error> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let (stored, now) = (cluster.certificates().await?, Timestamp::now());
             let (own, changed) = match Own::read(&stored.data) {
                 Ok(own) => match own.ahead(&names, now, pace.lives, false)? {
                     Some(ahead) => (ahead, true),
                     None => (own, false),
                 },
+                Err(why) if !stored.data.is_empty() && tried == 0 => {
+                    tracing::warn!(%why, "secret torch-tls is no good: waiting for a replica that knows better");
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
                 Err(why) => {
                     tracing::info!(%why, "making a CA and a certificate");
                     (Own::make(&names, now, pace.lives)?, true)

@@ -112,6 +112,8 @@ tear_down() {
   remove_state
 }
 
+is_alive() { processes | grep -qxF "$1"; }
+
 processes() { find "$tracked" -name cgroup.procs -exec cat {} + 2>/dev/null || true; }
 
 # All processes are ended by cgroup, never by name. The mounts, interfaces and

@@ -33,3 +33,4 @@ mod t14_cost;
 mod t14_without_torch;
 mod t15_auth;
 mod t16_held_connections;
+mod t17_certificates;

@@ -26,16 +26,24 @@ mutualPeers:
 /// A Torch that runs.
 pub struct Torch<'a> {
     bed: &'a Bed,
+    /// What the overlay has beside what every test's has.
+    more: String,
 }
 
 impl<'a> Torch<'a> {
     /// Deploys the project's own manifests, by an overlay, and waits until they serve.
     #[track_caller]
     pub fn deploy(bed: &'a Bed, config: &str) -> Self {
+        Self::deploy_with(bed, config, "")
+    }
+
+    /// The same, with more lines in the overlay.
+    #[track_caller]
+    pub fn deploy_with(bed: &'a Bed, config: &str, more: &str) -> Self {
         for manifests in ["deploy", "webhook-config", "certs"] {
             copy(Path::new(manifests), &bed.namespace.directory.join(manifests));
         }
-        let torch = Self { bed };
+        let torch = Self { bed, more: more.to_owned() };
         torch.configure(config);
         torch.wait_ready();
         eventually("the CA is published", SOON, || torch.trust());
@@ -55,7 +63,7 @@ impl<'a> Torch<'a> {
         let overlay = self.overlay();
         fs::create_dir_all(&overlay).expect("a directory in the test's own");
         fs::write(format!("{overlay}/config.yaml"), config).expect("a file in the test's own directory");
-        let kustomization = kustomization(self.bed.name(), &torch_image());
+        let kustomization = kustomization(self.bed.name(), &torch_image()) + &self.more;
         fs::write(format!("{overlay}/kustomization.yaml"), kustomization)
             .expect("a file in the test's own directory");
         kubectl::run(&["apply", "-k", &overlay]);

@@ -1,0 +1,129 @@
+//! Certificates and CAs change again and again under a constant stream of calls, through the API server and
+//! directly, in each of the three ways that Torch comes by its certificate. No call may fail.
+//!
+//! Argument: `short`, for a run of less than a minute.
+
+#![allow(dead_code, reason = "the end-to-end tests' parts can do more than is needed here")]
+
+#[path = "../e2e/bed.rs"]
+mod bed;
+#[path = "../e2e/kubectl.rs"]
+mod kubectl;
+#[path = "../e2e/node.rs"]
+mod node;
+#[path = "../e2e/pods.rs"]
+mod pods;
+#[path = "../e2e/shell.rs"]
+mod shell;
+#[path = "../e2e/torch.rs"]
+mod torch;
+#[path = "../e2e/wait.rs"]
+mod wait;
+#[path = "../rolling/webhook.rs"]
+mod webhook;
+
+mod calls;
+mod mode;
+mod offered;
+mod trust;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bed::Bed;
+use calls::{Load, Seen};
+use mode::Mode;
+use node::Node;
+use webhook::Calls;
+
+/// How much is asked of each mode, at least.
+#[derive(Clone, Copy)]
+struct Least {
+    /// Calls through the API server.
+    through: usize,
+    /// Direct calls.
+    direct: usize,
+    /// Certificates seen in handshakes.
+    leaves: usize,
+    /// CAs of these.
+    cas: usize,
+}
+
+const FULL: Least = Least { through: 10_000, direct: 100_000, leaves: 12, cas: 5 };
+
+const SHORT: Least = Least { through: 400, direct: 4_000, leaves: 3, cas: 2 };
+
+/// However slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(1200);
+
+fn main() {
+    let least = if std::env::args().any(|arg| arg == "short") { SHORT } else { FULL };
+    let begun = Instant::now();
+    let before = Calls::now();
+    let all: Vec<(Mode, Rotated)> = thread::scope(|scope| {
+        let running = Mode::ALL.map(|mode| (mode, scope.spawn(move || rotate(mode, least))));
+        running.map(|(mode, thread)| (mode, thread.join().expect("the mode failed"))).into()
+    });
+    let witness = Calls::now().since(&before);
+    let each: Vec<String> = all.iter().map(|(mode, rotated)| format!("{mode} {rotated}")).collect();
+    println!(
+        "rotate: {}; after {:.0} s; the API server called the webhook {} times, {} failed open, {} rejected",
+        each.join("; "),
+        begun.elapsed().as_secs_f64(),
+        witness.total,
+        witness.failed_open,
+        witness.rejected
+    );
+    let through: usize = all.iter().map(|(_, rotated)| rotated.seen.through).sum();
+    assert_eq!(
+        (witness.failed_open, witness.rejected, witness.not_200),
+        (0, 0, 0),
+        "the webhook was not reached"
+    );
+    assert!(witness.total >= through as u64, "pods were created past the webhook");
+    for (mode, Rotated { seen, restarts, .. }) in &all {
+        assert_eq!(seen.failed, Vec::<String>::new(), "{mode}: calls failed");
+        assert_eq!(seen.bare, 0, "{mode}: pods were admitted without the variable");
+        assert_eq!(*restarts, [1, 1], "{mode}: restarts of two nodes that were there before Torch");
+    }
+}
+
+/// What came of one mode.
+struct Rotated {
+    seen: Seen,
+    restarts: [usize; 2],
+    offers: String,
+}
+
+impl std::fmt::Display for Rotated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Seen { through, direct, handshakes, leaves, cas, failed, bare, .. } = &self.seen;
+        write!(
+            f,
+            "{through} calls through the API server and {direct} direct ones in {handshakes} handshakes, {} failed, \
+             {} certificates, {} CAs ({})",
+            failed.len() + bare,
+            leaves.len(),
+            cas.len(),
+            self.offers
+        )
+    }
+}
+
+fn rotate(mode: Mode, least: Least) -> Rotated {
+    let bed = Bed::make(mode.short_name());
+    // Too early: each has to be restarted, once, and by way of the webhook.
+    bed.start_ready(&Node::pair());
+    let mut rotation = mode.deploy(&bed);
+    let load = Load::begin(bed.name());
+    let begun = Instant::now();
+    while !load.is_enough(least) {
+        rotation.go_on(&load);
+        assert!(begun.elapsed() < PATIENCE, "{mode}: {}", load.so_far());
+    }
+    let seen = load.end();
+    bed.wait_connected("da-bridge-1", "da-full-1");
+    let restarts = ["da-bridge-1", "da-full-1"].map(|node| bed.pods.restarts(node));
+    rotation.check();
+    Rotated { seen, restarts, offers: offered::check(&bed) }
+}
