@@ -73,7 +73,7 @@ pub enum Error {
         why: tls::Error,
     },
     /// A new certificate would not be trusted.
-    #[error("a new certificate is not shown as long as the caBundle or torch-ca lacks its CA: {0}")]
+    #[error("a new certificate is not shown, since by the caBundle and torch-ca nobody would trust it: {0}")]
     Unknown(tls::Error),
 }
 
@@ -275,40 +275,37 @@ impl Keeper {
         }
     }
 
-    /// Puts the caBundle right where it is Torch's to keep and is not right, and says how the webhook stands.
+    /// Says how the webhook stands, and puts the caBundle right where it is Torch's to keep.
     async fn register(&mut self, seen: &Seen) -> Result<(), Error> {
         if !seen.registration.is_current() {
             return Ok(());
         }
         let standing = match seen.registered() {
             None => Standing::Not(format!("there is no MutatingWebhookConfiguration {}", self.registration)),
-            Some(registration) => match self.put_right(registration, seen).await? {
-                true => Standing::Not("the caBundle has only just been put right".into()),
-                false => self.stands(registration),
-            },
+            Some(registration) => self.stands(registration),
         };
         let before = self.standing.send_replace(standing.clone());
         if let (Standing::Not(why), true) = (&standing, standing != before) {
             tracing::info!(why, "the webhook is not called");
         }
-        Ok(())
+        match seen.registered() {
+            Some(registration) => self.put_right(registration, seen).await,
+            None => Ok(()),
+        }
     }
 
-    /// Whether the caBundle had to be put right.
-    async fn put_right(&mut self, registration: &Registration, seen: &Seen) -> Result<bool, Error> {
-        let Source::Kept(kept) = &mut self.source else { return Ok(false) };
+    async fn put_right(&mut self, registration: &Registration, seen: &Seen) -> Result<(), Error> {
+        let Source::Kept(kept) = &mut self.source else { return Ok(()) };
         if registration.trusts(&kept.trust()) {
-            return Ok(false);
+            return Ok(());
         }
         // Another replica may be ahead: what is registered must be of the Secret as it is now.
         kept.agree(seen).await?;
-        if registration.trusts(&kept.trust()) {
-            return Ok(false);
-        }
-        if self.cluster.set_ca_bundle(registration, &kept.trust()).await? {
+        let is_right = registration.trusts(&kept.trust());
+        if !is_right && self.cluster.set_ca_bundle(registration, &kept.trust()).await? {
             tracing::info!(name = self.registration, "put the caBundle right");
         }
-        Ok(true)
+        Ok(())
     }
 
     fn stands(&self, registration: &Registration) -> Standing {

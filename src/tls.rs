@@ -55,7 +55,7 @@ pub enum Error {
     #[error("`tls.crt` is valid from {} until {} only: renew it, or put the clock right", .0.from, .0.until)]
     Expired(Validity),
     /// Who verifies would not trust it.
-    #[error("`tls.crt` is not trusted: {0}")]
+    #[error("{0}")]
     Untrusted(rustls::Error),
     /// It could not be made.
     #[error("cannot make a certificate: {0}")]

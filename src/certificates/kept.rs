@@ -25,15 +25,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Loads the Secret, or makes what is missing or due.
+    /// Loads the Secret, or makes what is missing. What is due but can be shown is renewed later.
     pub async fn begin(cluster: Cluster, names: Vec<String>, pace: Pace) -> Result<Self, Error> {
         for tried in 0..TRIES {
             let (stored, now) = (cluster.certificates().await?, Timestamp::now());
-            let (own, changed) = match Own::read(&stored.data) {
-                Ok(own) => match own.ahead(&names, now, pace.lives, false)? {
-                    Some(ahead) => (ahead, true),
-                    None => (own, false),
-                },
+            let (own, is_stored) = match Own::read(&stored.data) {
+                Ok(own) if own.serves(&names[0], now) => (own, true),
+                Ok(own) => (own.ahead(&names, now, pace.lives, false)?.unwrap_or(own), false),
                 Err(why) if !stored.data.is_empty() && tried == 0 => {
                     tracing::warn!(%why, "secret torch-tls is no good: waiting for a replica that knows better");
                     tokio::time::sleep(LOOK).await;
@@ -41,10 +39,10 @@ impl Kept {
                 }
                 Err(why) => {
                     tracing::info!(%why, "making a CA and a certificate");
-                    (Own::make(&names, now, pace.lives)?, true)
+                    (Own::make(&names, now, pace.lives)?, false)
                 }
             };
-            if !changed || cluster.store_certificates(stored, own.entries()).await? {
+            if is_stored || cluster.store_certificates(stored, own.entries()).await? {
                 let key = own.certified_key()?;
                 return Ok(Self { cluster, names, pace, own, key, written: None });
             }

@@ -19,7 +19,7 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use super::{
-    CA_CRT, CA_KEY, Error, TLS_CRT, TLS_KEY, Validity, certificates, certified_key, parsed, unreadable,
+    CA_CRT, CA_KEY, Error, TLS_CRT, TLS_KEY, Validity, certificates, certified_key, check, parsed, unreadable,
 };
 
 /// How far a certificate reaches into the past, for clocks that are late.
@@ -185,6 +185,11 @@ impl Own {
     /// None, of what was made or read.
     pub fn certified_key(&self) -> Result<Arc<CertifiedKey>, Error> {
         certified_key(&self.leaf.certificate, &self.leaf.key).map(Arc::new)
+    }
+
+    /// Whether the serving certificate is valid now, and for `name`.
+    pub fn serves(&self, name: &str, now: Timestamp) -> bool {
+        self.certified_key().is_ok_and(|key| check(&key, name, now).is_ok())
     }
 
     /// The CAs that everybody must trust who verifies Torch, in PEM: the one that signs first.

@@ -143,7 +143,9 @@ impl Rotation<'_> {
 
     /// In the end Torch must have changed nothing of its registration but what is its to change.
     pub fn check(&self) {
-        let registration = self.registration().unwrap_or_else(|why| panic!("{why}"));
+        let name = self.bed.namespace.outside();
+        let get = ["get", "--show-managed-fields", "-o", "json", "mutatingwebhookconfiguration", &name];
+        let registration: Value = serde_json::from_str(&kubectl::run(&get)).expect("kubectl prints JSON");
         let managed = registration["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
         let by_torch: Vec<&Value> = managed.iter().filter(|m| m["manager"] == "torch").collect();
         match self.mode {
