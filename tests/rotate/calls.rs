@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use rustls::pki_types::ServerName;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -36,7 +36,7 @@ const CREATORS: usize = 32;
 const CALLERS: usize = 4;
 
 /// How many reviews a client sends by one connection: every other client keeps it for long.
-const BY_ONE: [usize; 2] = [4, 100];
+const BY_ONE: [usize; 2] = [5, 100];
 
 /// Leaves the machine to the others now and then.
 const CREATE_EVERY: Duration = Duration::from_millis(400);
@@ -252,9 +252,9 @@ impl Caller {
         let answer = connection.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        let review: Value = serde_json::from_slice(&body)?;
-        let patched = review["response"]["patch"].is_string();
-        if status == 200 && patched { Ok(()) } else { Err(format!("{status}: {review}").into()) }
+        let text = String::from_utf8_lossy(&body);
+        let patched = text.contains(r#""allowed":true"#) && text.contains(r#""patch":""#);
+        if status == 200 && patched { Ok(()) } else { Err(format!("{status}: {text}").into()) }
     }
 }
 
