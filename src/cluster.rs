@@ -29,7 +29,7 @@ pub use injection::InjectionMap;
 pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
 pub use own::{Ca, Entries, Published, Registration, Stored};
-pub use pods::Evicted;
+pub use pods::{Evicted, read as read_pod};
 pub use watch::Change;
 
 /// How long a call may take.

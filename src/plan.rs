@@ -349,8 +349,10 @@ impl<'a> Node<'a> {
             return;
         }
         let wanted = match (self.looked(), self.last_learned(world)) {
-            (None, _) => since + FIRST_LOOK,
-            (Some(look), Some(learned)) if look.at < learned + FIRST_LOOK => learned + FIRST_LOOK,
+            (None, _) => restart::after(since, FIRST_LOOK),
+            (Some(look), Some(learned)) if look.at < restart::after(learned, FIRST_LOOK) => {
+                restart::after(learned, FIRST_LOOK)
+            }
             _ => return,
         };
         if agenda.is_past(wanted) && agenda.is_due(&self.trace.look, id) {

@@ -11,6 +11,7 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -32,6 +33,9 @@ const FIRST: Duration = Duration::from_secs(5);
 /// How long a connection may be idle. API servers keep theirs for 90 s and do not repeat a POST on one
 /// that closes under it.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// How long a client may leave an answer where it is. Until then both hold memory for it.
+const UNTAKEN: Duration = Duration::from_secs(10);
 
 /// How many bytes the head of a request may have.
 const HEAD: usize = 16 * 1024;
@@ -103,6 +107,7 @@ async fn connection(
     place: &Arc<Place>,
 ) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNTAKEN))?;
     match transport {
         Transport::Plain => {
             let connection = Connection { from, vouched_for: false };

@@ -139,13 +139,22 @@ fn what_is_not_ours_to_change_is_admitted_unchanged() {
     });
     unchanged("nothing_known", |r| r["object"]["metadata"]["name"] = json!("da-bridge-1"));
     unchanged("unreadable", |r| r["object"]["spec"]["containers"] = json!("text"));
+    unchanged("unreadable", |r| drop(r["object"].as_object_mut().unwrap().remove("metadata")));
+    // So many would be ten times as large in memory as in the review.
+    unchanged("unreadable", |r| r["object"]["spec"]["containers"] = json!(vec![json!({"name": ""}); 10_001]));
+    unchanged("unreadable", |r| {
+        let many = (0..10_001).map(|n| (n.to_string(), json!("")));
+        r["object"]["metadata"]["annotations"] = Value::Object(many.collect());
+    });
 }
 
 #[test]
 fn what_is_not_a_review_is_an_error() {
     let config = config::Config::default();
     let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &Book::default()) };
-    for body in ["", "[]", "{}", "{\"request\":{}}", "\u{0}"] {
+    // The answer carries the uid.
+    let long = json!({"request": {"uid": "x".repeat(129)}}).to_string();
+    for body in ["", "[]", "{}", "{\"request\":{}}", "\u{0}", &long] {
         assert!(review(body.as_bytes(), input).is_err(), "{body:?}");
     }
 }

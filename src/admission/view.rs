@@ -2,9 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+/// The longest uid that is answered to, in bytes; an API server's have 36.
+const MAX_UID: usize = 128;
+
+/// How many entries a list or map of a pod may have. What is read of an entry can be ten times as large as
+/// its text, so that without a bound one review could take more memory than there is.
+const MOST_ENTRIES: usize = 10_000;
 
 type Text<'a> = Cow<'a, str>;
 type Map<'a> = HashMap<Text<'a>, Text<'a>>;
@@ -17,7 +27,7 @@ pub(super) struct Review<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Request<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "uid")]
     pub uid: Text<'a>,
     #[serde(borrow)]
     pub kind: Kind<'a>,
@@ -49,7 +59,7 @@ pub(super) struct Addressed<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Uid<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "uid")]
     pub uid: Text<'a>,
 }
 
@@ -65,7 +75,7 @@ pub(super) struct Kind<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Pod<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub metadata: Metadata<'a>,
     #[serde(borrow, default)]
     pub spec: Spec<'a>,
@@ -76,11 +86,11 @@ pub(super) struct Pod<'a> {
 pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few_entries")]
     labels: Option<Map<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few_entries")]
     pub annotations: Option<Map<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub owner_references: Option<Vec<OwnerReference<'a>>>,
     #[serde(borrow)]
     managed_fields: Option<&'a RawValue>,
@@ -115,11 +125,11 @@ pub(super) struct OwnerReference<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     containers: Option<Vec<Container<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     init_containers: Option<Vec<Container<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub volumes: Option<Vec<Volume<'a>>>,
     pub security_context: Option<SecurityContext>,
 }
@@ -150,11 +160,11 @@ impl<'a> Spec<'a> {
 pub(super) struct Container<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub env: Option<Vec<Variable<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     pub security_context: Option<SecurityContext>,
     #[serde(borrow)]
@@ -210,4 +220,73 @@ pub(super) struct Claim<'a> {
 pub(super) struct SecurityContext {
     pub run_as_user: Option<i64>,
     pub fs_group: Option<i64>,
+}
+
+/// A uid; the answer carries a copy of it.
+fn uid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+    #[derive(Deserialize)]
+    struct Uid<'a>(#[serde(borrow)] Text<'a>);
+
+    let Uid(uid) = Uid::deserialize(deserializer)?;
+    if uid.len() > MAX_UID { Err(D::Error::custom("the uid is too long")) } else { Ok(uid) }
+}
+
+/// A list of [`MOST_ENTRIES`] at most, or null.
+fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
+    deserializer.deserialize_any(Few(PhantomData))
+}
+
+/// The same of a map.
+fn few_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Map<'de>>, D::Error> {
+    deserializer.deserialize_any(FewEntries)
+}
+
+struct Few<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of {MOST_ENTRIES} entries at most")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            if list.len() == MOST_ENTRIES {
+                return Err(A::Error::invalid_length(list.len() + 1, &self));
+            }
+            list.push(entry);
+        }
+        Ok(Some(list))
+    }
+}
+
+struct FewEntries;
+
+impl<'de> Visitor<'de> for FewEntries {
+    type Value = Option<Map<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a map of {MOST_ENTRIES} entries at most")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, text)) = entries.next_entry()? {
+            if map.len() == MOST_ENTRIES {
+                return Err(A::Error::invalid_length(map.len() + 1, &self));
+            }
+            map.insert(key, text);
+        }
+        Ok(Some(map))
+    }
 }

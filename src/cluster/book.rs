@@ -38,6 +38,13 @@ pub struct Shard {
     pub book: Book,
 }
 
+impl Shard {
+    /// The shard that a ConfigMap's `data` makes. An entry that cannot be read is left out and logged.
+    pub fn read(version: String, name: &str, data: BTreeMap<String, String>) -> Self {
+        Self { version, book: read(name, data) }
+    }
+}
+
 /// The entries of a shard that are to change; those that are to go have no value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes(BTreeMap<String, Option<String>>);
@@ -58,7 +65,7 @@ impl Cluster {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         changes(self.events.clone(), "configmap torch-book", self.api::<ConfigMap>(), config, move |map| {
             let version = map.resource_version().unwrap_or_default();
-            Some(Shard { version, book: read(&name, map.data) })
+            Some(Shard::read(version, &name, map.data.unwrap_or_default()))
         })
         .boxed()
     }
@@ -105,6 +112,11 @@ impl Changes {
         self.difference(RESTART, &from.restarts, &to.restarts);
     }
 
+    /// The entries, and the texts that they are to have.
+    pub fn entries(&self) -> &BTreeMap<String, Option<String>> {
+        &self.0
+    }
+
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -131,9 +143,9 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("the book's types have string keys only")
 }
 
-fn read(name: &str, data: Option<BTreeMap<String, String>>) -> Book {
+fn read(name: &str, data: BTreeMap<String, String>) -> Book {
     let mut book = Book::default();
-    for (key, text) in data.unwrap_or_default() {
+    for (key, text) in data {
         if let Some(pod) = key.strip_prefix(NODE) {
             entry::<Known>(name, &key, &text).map(|known| book.nodes.insert(pod.to_owned(), known));
         } else if let Some(of) = key.strip_prefix(RESTART) {
@@ -184,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(read(NAME, Some(entries(&book(7)))), book(7));
+        assert_eq!(read(NAME, entries(&book(7))), book(7));
     }
 
     #[test]
@@ -195,7 +207,7 @@ mod tests {
         {
             data.insert(key.into(), text.into());
         }
-        assert_eq!(read(NAME, Some(data)), book(7));
+        assert_eq!(read(NAME, data), book(7));
     }
 
     #[test]
@@ -205,7 +217,7 @@ mod tests {
         data.insert("node_da-0".into(), newer);
         let older = data["restart_da-0"].replace("\"refresh\":false,", "");
         data.insert("restart_da-0".into(), older);
-        assert_eq!(read(NAME, Some(data)), book(7));
+        assert_eq!(read(NAME, data), book(7));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures::AsyncReadExt as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
@@ -57,12 +58,19 @@ impl Cluster {
     pub async fn log(&self, pod: &str, container: &str, limit: i64) -> Result<String, Error> {
         let params =
             LogParams { container: Some(container.into()), limit_bytes: Some(limit), ..LogParams::default() };
-        call(|| format!("get pods/log of {pod}"), self.api::<core::Pod>().logs(pod, &params)).await
+        let read = async {
+            let stream = self.api::<core::Pod>().log_stream(pod, &params).await?;
+            let mut log = Vec::new();
+            // Nodes that are not what they seem send more than they were asked for.
+            stream.take(limit.unsigned_abs()).read_to_end(&mut log).await.map_err(kube::Error::ReadEvents)?;
+            Ok(String::from_utf8_lossy(&log).into_owned())
+        };
+        call(|| format!("get pods/log of {pod}"), read).await
     }
 }
 
 /// Reads what Torch needs of a pod; `None` for one without a name.
-pub(super) fn read(pod: &core::Pod) -> Option<Pod> {
+pub fn read(pod: &core::Pod) -> Option<Pod> {
     let meta = &pod.metadata;
     let owner = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
     let owner = owner.map(|o| Owner { kind: o.kind.clone(), name: o.name.clone() });

@@ -1,23 +1,24 @@
 //! Reading bodies, with a bound on what all of them hold together.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// The largest body read, in bytes: an API server's own limit of an object is below 4 MiB, and a review
-/// can carry two. What is too large for its path is read up to here nonetheless: a connection that closes
-/// over unread data is reset, and the client may never see the answer.
-pub(super) const MOST: usize = 8 * 1024 * 1024;
+/// The largest body read, in bytes: an API server takes requests of 3 MiB at most, and the review of a
+/// creation carries one object. What is too large for its path is read up to here nonetheless: a connection
+/// that closes over unread data is reset, and the client may never see the answer.
+pub(super) const MOST: usize = 4 * 1024 * 1024;
 
 /// A body up to this size needs no leave: a pod's review has some ten kilobytes.
 const SMALL: u64 = 32 * 1024;
 
-/// How many larger ones are read at once.
-const LARGE_AT_ONCE: usize = 4;
+/// How many larger ones are held at once. What a review is read into may be five times as large as it is.
+const LARGE_AT_ONCE: usize = 2;
 
 /// How long the leave for a larger one, and then the body itself, is waited for: with both the answer is
 /// late for a webhook's two seconds.
@@ -34,6 +35,20 @@ pub(super) enum Missing {
     Broken,
 }
 
+/// A body, with its leave where it needs one.
+pub(super) struct Held<'a> {
+    body: Bytes,
+    _leave: Option<SemaphorePermit<'a>>,
+}
+
+impl Deref for Held<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// Reads bodies.
 pub struct Bodies(Semaphore);
 
@@ -44,16 +59,16 @@ impl Default for Bodies {
 }
 
 impl Bodies {
-    /// Reads a body of `most` bytes at most.
-    pub(super) async fn read(&self, body: Body, most: usize) -> Result<Bytes, Missing> {
+    /// Reads a body of `most` bytes at most. Large ones are to be held no longer than it takes to read what
+    /// they say.
+    pub(super) async fn read(&self, body: Body, most: usize) -> Result<Held<'_>, Missing> {
         let is_small = body.size_hint().upper().is_some_and(|size| size <= SMALL);
         if is_small {
-            return collect(body, most).await;
+            return Ok(Held { body: collect(body, most).await?, _leave: None });
         }
-        let leave = timeout(WITHIN, self.0.acquire()).await.map_err(|_| Missing::Busy)?;
-        let read = timeout(WITHIN, collect(body, most)).await.unwrap_or(Err(Missing::Broken));
-        drop(leave);
-        read
+        let leave = timeout(WITHIN, self.0.acquire()).await.map_err(|_| Missing::Busy)?.ok();
+        let body = timeout(WITHIN, collect(body, most)).await.unwrap_or(Err(Missing::Broken))?;
+        Ok(Held { body, _leave: leave })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::body::Missing;
+use super::body::{Held, Missing};
 use super::{Context, Guard, auth};
 use crate::leader::Ask;
 use crate::peers::{Address, Who, join};
@@ -193,7 +193,7 @@ async fn generate_all(State(context): State<Context>, body: Body) -> Result<Resp
     Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
 }
 
-async fn read(context: &Context, body: Body) -> Result<Bytes, Failure> {
+async fn read(context: &Context, body: Body) -> Result<Held<'_>, Failure> {
     Ok(context.bodies.read(body, MAX_BODY).await?)
 }
 

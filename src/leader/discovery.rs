@@ -16,6 +16,10 @@ use crate::telemetry::Metrics;
 
 use dial::{DialError, Dialer};
 
+pub use exec::peer_id;
+pub use log::listening;
+pub use rpc::info;
+
 /// How long one probe may take.
 const PROBE: Duration = Duration::from_secs(5);
 

@@ -211,7 +211,7 @@ fn is_complete_or_settled(
 }
 
 /// A time that cannot be reckoned, being too far away, never comes.
-fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
+pub(super) fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
     time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 

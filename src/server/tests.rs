@@ -123,6 +123,21 @@ async fn the_plain_port_has_the_same_limits() {
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap_or(0), 0, "who says nothing is hung up on");
 }
 
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_not_kept() {
+    const LARGE: usize = 32 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let router = Router::new().route("/", get(async || vec![b'x'; LARGE]));
+    tokio::spawn(run(listener, Transport::Plain, router, Shutdown::default()));
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: torch\r\nconnection: close\r\n\r\n").await.unwrap();
+    tokio::time::sleep(UNTAKEN * 2).await;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    assert!(read.is_err() && answer.len() < LARGE, "{} bytes, {read:?}", answer.len());
+}
+
 /// A CA for clients and somebody it vouches for, as a TLS client that trusts the server of `bed`.
 fn client(bed: &Bed, vouched_by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> TlsConnector {
     let key = rcgen::KeyPair::generate().unwrap();

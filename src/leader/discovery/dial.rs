@@ -7,6 +7,7 @@ use libp2p_core::UpgradeInfo as _;
 use libp2p_core::upgrade::OutboundConnectionUpgrade as _;
 use libp2p_identity::{Keypair, PeerId};
 use multistream_select::{NegotiationError, Version, dialer_select_proto};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
@@ -49,11 +50,21 @@ impl Dialer {
     /// # Errors
     /// Where nothing proves one `within` that time.
     pub async fn dial(&self, at: SocketAddr, within: Duration) -> Result<PeerId, DialError> {
-        tokio::time::timeout(within, self.handshake(at)).await.unwrap_or(Err(DialError::Deadline(within)))
+        let proof = async {
+            let stream = TcpStream::connect(at).await.map_err(|why| DialError::Connect { at, why })?;
+            self.shake_hands(stream).await
+        };
+        tokio::time::timeout(within, proof).await.unwrap_or(Err(DialError::Deadline(within)))
     }
 
-    async fn handshake(&self, at: SocketAddr) -> Result<PeerId, DialError> {
-        let stream = TcpStream::connect(at).await.map_err(|why| DialError::Connect { at, why })?;
+    /// The peer id that the other end of a stream proves, however long that takes.
+    ///
+    /// # Errors
+    /// Where it proves none.
+    pub async fn shake_hands(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<PeerId, DialError> {
         let noise = libp2p_noise::Config::new(&self.identity)?;
         let (protocol, io) = dialer_select_proto(stream.compat(), noise.protocol_info(), Version::V1).await?;
         let (peer, _) = noise.upgrade_outbound(io, protocol).await?;

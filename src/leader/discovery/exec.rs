@@ -33,7 +33,10 @@ pub(super) async fn ask(
 
 /// The one peer id in a text, wherever it stands: alone, in JSON, at the end of an address. An error
 /// that `celestia` prints with exit code 0 has none.
-pub(super) fn peer_id(text: &str) -> Result<PeerId, String> {
+///
+/// # Errors
+/// Where there is none, or more than one.
+pub fn peer_id(text: &str) -> Result<PeerId, String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let mut ids: Vec<PeerId> = words.filter_map(word).collect();
     ids.sort();
@@ -50,7 +53,8 @@ fn word(word: &str) -> Option<PeerId> {
     if (46..=53).contains(&word.len()) { word.parse().ok() } else { None }
 }
 
-fn shorten(text: &str) -> String {
+/// What a node said, as it may stand in a log: the beginning, without control characters.
+pub(super) fn shorten(text: &str) -> String {
     text.trim().chars().take(120).collect::<String>().escape_debug().to_string()
 }
 

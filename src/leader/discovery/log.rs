@@ -15,7 +15,10 @@ pub(super) async fn read(cluster: &Cluster, pod: &str, container: &str) -> Resul
 }
 
 /// The id in the lines below the headline, each of them `*  <address>/p2p/<id>`.
-fn listening(log: &str) -> Result<PeerId, String> {
+///
+/// # Errors
+/// Where the headline is not there, or no single id below it.
+pub fn listening(log: &str) -> Result<PeerId, String> {
     let mut lines = log.lines().skip_while(|line| !line.contains(HEADLINE));
     if lines.next().is_none() {
         return Err(format!("it does not say `{HEADLINE}` yet"));

@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
+use super::exec::shorten;
 use crate::cluster::Cluster;
 use crate::config::SecretKey;
 use crate::peers::PeerId;
@@ -45,7 +46,7 @@ pub(super) async fn ask(
     };
     let (status, body) = post(at, token).await.map_err(|why| format!("cannot ask {at}: {why}"))?;
     match status {
-        http::StatusCode::OK => read(&body),
+        http::StatusCode::OK => info(&body),
         http::StatusCode::UNAUTHORIZED => {
             Err("it refuses the token: set tokenSecret to an admin token".into())
         }
@@ -88,14 +89,18 @@ async fn post(
     }
 }
 
-fn read(body: &[u8]) -> Result<PeerId, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|e| format!("its answer is not JSON-RPC: {e}"))?;
+/// The id in a node's answer to `p2p.Info`.
+///
+/// # Errors
+/// Where it is no such answer, or refuses.
+pub fn info(body: &[u8]) -> Result<PeerId, String> {
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|e| format!("its answer is not JSON-RPC: {}", shorten(&e.to_string())))?;
     match answer {
-        Answer { result: Some(info), .. } => info.id.parse().map_err(|e| format!("its ID is none: {e}")),
-        Answer { error: Some(fault), .. } => {
-            Err(format!("it refuses: {}", fault.message.chars().take(120).collect::<String>()))
+        Answer { result: Some(info), .. } => {
+            info.id.parse().map_err(|_| format!("its ID is none: {}", shorten(&info.id)))
         }
+        Answer { error: Some(fault), .. } => Err(format!("it refuses: {}", shorten(&fault.message))),
         _ => Err("its answer has neither a result nor an error".into()),
     }
 }
@@ -108,12 +113,14 @@ mod tests {
     fn answers_are_read() {
         let id = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
         let good = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"ID":"{id}","Addrs":[]}}}}"#);
-        assert_eq!(read(good.as_bytes()).unwrap().to_string(), id);
+        assert_eq!(info(good.as_bytes()).unwrap().to_string(), id);
         let refused =
             r#"{"error":{"code":1,"message":"missing permission to invoke 'Info' (need 'admin')"}}"#;
-        assert!(read(refused.as_bytes()).unwrap_err().contains("missing permission"));
-        for bad in ["", "{}", r#"{"result":{"ID":"x"}}"#] {
-            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+        assert!(info(refused.as_bytes()).unwrap_err().contains("missing permission"));
+        let long = format!("\"{}\"", "\u{7f}".repeat(60_000));
+        for bad in ["", "{}", r#"{"result":{"ID":"x\n"}}"#, r#"{"error":{"message":"\n"}}"#, &long] {
+            let why = info(bad.as_bytes()).unwrap_err();
+            assert!(why.len() < 2000 && !why.contains('\n'), "{why}");
         }
     }
 }
