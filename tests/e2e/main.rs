@@ -33,4 +33,7 @@ mod t14_cost;
 mod t14_without_torch;
 mod t15_auth;
 mod t16_held_connections;
-mod t17_certificates;
+mod t17_deleted_objects;
+mod t18_many_nodes;
+mod t19_hostile_pod;
+mod t20_certificates;

@@ -13,8 +13,8 @@ use crate::torch::{PAIR, Torch};
 use crate::wait::{SOON, check, eventually};
 
 #[test]
-fn t17_certificates() {
-    let bed = Bed::make("t17");
+fn t20_certificates() {
+    let bed = Bed::make("t20");
     let torch = Torch::deploy(&bed, PAIR);
     eventually("the caBundle is filled", SOON, || check(!bundle(&bed)?.is_empty(), || "not yet".into()));
     let before = secret(&bed).expect("it was made");
