@@ -8,12 +8,12 @@ use super::Config;
 use crate::peers::{Book, Who};
 
 /// The configuration, split. Groups that share a member, directly or by way of other groups, are in
-/// one part: a **mesh**.
+/// one part: a **mesh**. A copy costs nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Meshes {
-    configs: Vec<Arc<Config>>,
+    configs: Arc<[Arc<Config>]>,
     /// `nodeName` → its mesh.
-    homes: HashMap<String, usize>,
+    homes: Arc<HashMap<String, usize>>,
 }
 
 impl Meshes {
@@ -36,11 +36,11 @@ impl Meshes {
         }
         let parts =
             parts.into_values().map(|groups| groups.into_iter().map(|g| Arc::clone(&config.groups[g])));
-        let configs: Vec<_> = parts.map(|groups| Arc::new(Config::new(groups.collect()))).collect();
+        let configs: Arc<[_]> = parts.map(|groups| Arc::new(Config::new(groups.collect()))).collect();
         let homes = configs.iter().enumerate().flat_map(|(mesh, config)| {
             names(config).map(move |(name, _)| (name.to_owned(), mesh)).collect::<Vec<_>>()
         });
-        let homes = homes.collect();
+        let homes = Arc::new(homes.collect());
         Self { configs, homes }
     }
 
