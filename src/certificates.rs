@@ -224,9 +224,9 @@ impl Keeper {
             seen.note_roots();
             let done = [
                 self.take_up(&seen).await,
+                self.show(&seen),
                 self.publish(&seen).await,
                 self.register(&seen).await,
-                self.show(&seen),
             ];
             let failures: Vec<String> = done.into_iter().filter_map(|d| Some(d.err()?.to_string())).collect();
             tell(&self.cluster, &mut failing, failures);
@@ -243,12 +243,12 @@ impl Keeper {
 
     /// Publishes the CAs where they are not.
     async fn publish(&mut self, seen: &Seen) -> Result<(), Error> {
-        if !seen.published.is_current() || !seen.registration.is_current() {
+        if !seen.published.is_current() {
             return Ok(());
         }
         let published = seen.published();
         let holds = |ca: &Ca| published.is_some_and(|published| published.ca.as_ref() == Some(ca));
-        let mut wanted = self.published(seen);
+        let mut wanted = self.wanted(seen);
         if let Source::Kept(kept) = &mut self.source
             && !wanted.as_ref().is_some_and(holds)
         {
@@ -261,11 +261,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// What nodes are to trust: whatever API servers do. Where these are told nothing, what is mounted, and
-    /// what is published until that ends.
-    fn published(&self, seen: &Seen) -> Option<Ca> {
+    /// What nodes are to trust, as far as it is known: whatever API servers do. Where these are told nothing,
+    /// what is mounted, and what is published until that ends.
+    fn wanted(&self, seen: &Seen) -> Option<Ca> {
         match &self.source {
             Source::Kept(kept) => Some(kept.trust()),
+            Source::Mounted(_) if !seen.registration.is_current() => None,
             Source::Mounted(mounted) => {
                 let registered = seen.registered().and_then(|registration| registration.bundles().next()?);
                 let published = seen.published().and_then(|published| published.ca.as_deref());
@@ -319,14 +320,15 @@ impl Keeper {
         }
     }
 
-    /// Shows the certificate that is to be shown, once everybody trusts it, or the one before it has ended.
+    /// Shows the certificate that is to be shown, once everybody trusts it, or the one before it is about to
+    /// end.
     fn show(&mut self, seen: &Seen) -> Result<(), Error> {
         let (now, next) = (Timestamp::now(), self.source.certified_key());
         if next.cert == self.shown.cert {
             return Ok(());
         }
         let trusted = |settle| tls::verify(next, &seen.roots.settled(settle), &self.name, now);
-        if tls::check(&self.shown, &self.name, now).is_ok() {
+        if tls::check(&self.shown, &self.name, now + self.pace.settle).is_ok() {
             trusted(Duration::ZERO).map_err(Error::Unknown)?;
             if trusted(self.pace.settle).is_err() {
                 return Ok(());

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -155,7 +156,7 @@ async fn create(pods: Api<Pod>, shared: Arc<Shared>) {
         match created {
             Ok(pod) if has_variable(&pod) => {}
             Ok(_) => seen.bare += 1,
-            Err(error) => seen.failed.push(format!("create: {error}")),
+            Err(error) => seen.failed.push(format!("{}: create: {error}", Timestamp::now())),
         }
     }
 }
@@ -208,7 +209,7 @@ impl Caller {
             let mut connection = match self.connect(&shared).await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    shared.seen().failed.push(format!("connect: {error}"));
+                    shared.seen().failed.push(format!("{}: connect: {error}", Timestamp::now()));
                     continue;
                 }
             };
@@ -218,7 +219,7 @@ impl Caller {
                 let mut seen = shared.seen();
                 seen.direct += 1;
                 if let Err(error) = asked {
-                    seen.failed.push(format!("call: {error}"));
+                    seen.failed.push(format!("{}: call: {error}", Timestamp::now()));
                     break;
                 }
             }

@@ -47,11 +47,13 @@ struct Least {
     leaves: usize,
     /// CAs of these.
     cas: usize,
+    /// Seconds: what Torch makes lives so long, a CA and a certificate, and a CA has to be published so long.
+    lives: &'static str,
 }
 
-const FULL: Least = Least { through: 10_000, direct: 100_000, leaves: 12, cas: 5 };
+const FULL: Least = Least { through: 10_000, direct: 100_000, leaves: 12, cas: 4, lives: "90 40 4" };
 
-const SHORT: Least = Least { through: 400, direct: 4_000, leaves: 3, cas: 2 };
+const SHORT: Least = Least { through: 400, direct: 4_000, leaves: 3, cas: 2, lives: "45 21 3" };
 
 /// However slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(1200);
@@ -114,7 +116,7 @@ fn rotate(mode: Mode, least: Least) -> Rotated {
     let bed = Bed::make(mode.short_name());
     // Too early: each has to be restarted, once, and by way of the webhook.
     bed.start_ready(&Node::pair());
-    let mut rotation = mode.deploy(&bed);
+    let mut rotation = mode.deploy(&bed, least.lives);
     let load = Load::begin(bed.name());
     let begun = Instant::now();
     while !load.is_enough(least) {
@@ -122,6 +124,13 @@ fn rotate(mode: Mode, least: Least) -> Rotated {
         assert!(begun.elapsed() < PATIENCE, "{mode}: {}", load.so_far());
     }
     let seen = load.end();
+    if !seen.failed.is_empty() {
+        eprintln!("{mode}: calls failed: {:#?}", seen.failed);
+        eprintln!(
+            "{}",
+            bed.kubectl(&["logs", "--tail=-1", "--prefix", "-l", "app.kubernetes.io/name=torch"])
+        );
+    }
     bed.wait_connected("da-bridge-1", "da-full-1");
     let restarts = ["da-bridge-1", "da-full-1"].map(|node| bed.pods.restarts(node));
     rotation.check();

@@ -49,9 +49,6 @@ mutualPeers:
         probe: [{address: /dns/elsewhere/tcp/1/p2p/12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV}]
 ";
 
-/// Seconds: what Torch makes lives so long, a CA and a certificate, and a CA has to be published so long.
-const LIVES: &str = "40 18 3";
-
 /// How long after it is dropped from the caBundle an old CA may still be seen.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
@@ -66,8 +63,8 @@ impl Mode {
         }
     }
 
-    /// Deploys Torch so that it lives fast.
-    pub fn deploy(self, bed: &Bed) -> Rotation<'_> {
+    /// Deploys Torch so that its certificates live for `lives`.
+    pub fn deploy<'a>(self, bed: &'a Bed, lives: &str) -> Rotation<'a> {
         let rotation = Rotation { mode: self, bed, rounds: 0 };
         let component = match self {
             Self::Own => "",
@@ -78,7 +75,7 @@ impl Mode {
                 "components: [../deploy/with-mounted-certificate]"
             }
         };
-        let lives = json!({"name": "FAILPOINTS", "value": format!("lives=return({LIVES})")});
+        let lives = json!({"name": "FAILPOINTS", "value": format!("lives=return({lives})")});
         let more = format!(
             "{component}
 patches:
