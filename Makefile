@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -32,6 +32,18 @@ faults:
 # Twenty pairs and random faults for half an hour, or for SOAK_SECONDS; SOAK_SEED repeats a run.
 soak:
 	@tests/faults/run soak
+
+# Any bytes at whatever comes from outside, for SECONDS each.
+fuzz:
+	@FUZZ_SECONDS=$(SECONDS) tests/fuzz/run
+
+# Slow, endless, huge and many requests, while the API server's calls are timed.
+hostile:
+	@tests/hostile/run
+
+# What Torch is granted against what it uses.
+rights:
+	@tests/rights/run
 
 lint:
 	@tests/lint
