@@ -199,6 +199,16 @@ fn evictions(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
+/// The kubelet says when a container began.
+#[test]
+fn the_end_of_time_does_no_harm() {
+    let mut sim = Sim::pair();
+    sim.start("a", None);
+    sim.start("b", None);
+    sim.pod("a-0").containers[0].running = Some(Timestamp::MAX);
+    assert!(!sim.plan().acts.contains(&Act::Look { pod: "a-0".into() }));
+}
+
 #[test]
 fn an_early_pair_is_restarted_once_each_one_after_the_other() {
     let mut sim = Sim::pair();
