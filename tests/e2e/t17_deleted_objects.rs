@@ -17,7 +17,7 @@ fn t17_deleted_objects() {
     torch.wait_address("da-bridge-1", &address);
 
     bed.kubectl(&[&["delete", "secret/torch-tls", "lease/torch"][..], &MAPS].concat());
-    // Its certificate Torch has in memory, and keeps until it begins again.
+    // A replica that begins now has only what was made anew.
     bed.kubectl(&["rollout", "restart", "deployment/torch"]);
     bed.kubectl(&["rollout", "status", "deployment/torch", "--timeout=120s"]);
     torch.wait_ready();

@@ -27,16 +27,24 @@ impl fmt::Display for Right {
     }
 }
 
-/// All of them.
-pub fn all() -> BTreeSet<Right> {
+/// What is granted, and by which bindings.
+pub struct Granted {
+    pub rights: BTreeSet<Right>,
+    /// As `deploy/` calls them, for a Torch in the namespace `torch`.
+    pub bindings: Vec<String>,
+}
+
+/// All of it.
+pub fn all() -> Granted {
     let text = kubectl::run(&["create", "--dry-run=client", "-o", "json", "-k", "deploy"]);
     let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
     let objects: Vec<Value> = objects.map(|object| object.expect("kubectl prints JSON")).collect();
-    let bindings = objects.iter().filter(|object| is_for_torch(object));
-    let roles = bindings.map(|binding| role(binding, &objects));
+    let bindings: Vec<&Value> = objects.iter().filter(|object| is_for_torch(object)).collect();
+    let roles = bindings.iter().map(|binding| role(binding, &objects));
     let rights: BTreeSet<Right> = roles.flat_map(|role| list(&role["rules"])).flat_map(of_rule).collect();
     assert!(!rights.is_empty(), "deploy/ grants nothing");
-    rights
+    let bindings = bindings.iter().map(|binding| text(&binding["metadata"]["name"])).collect();
+    Granted { rights, bindings }
 }
 
 fn is_for_torch(object: &Value) -> bool {

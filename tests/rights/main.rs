@@ -21,7 +21,8 @@ use used::Log;
 fn main() -> ExitCode {
     let since = env::args().nth(1).expect("usage: rights SINCE");
     let granted = granted::all();
-    let log = Log::read(&since);
+    let log = Log::read(&since, &granted.bindings);
+    let granted = &granted.rights;
     let uses: BTreeMap<&Right, u64> = granted.iter().map(|right| (right, log.uses(right))).collect();
 
     for (right, uses) in &uses {

@@ -22,7 +22,7 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn read(since: &str) -> Self {
+    pub fn read(since: &str, bindings: &[String]) -> Self {
         let mut log = Self::default();
         for path in paths() {
             let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -35,7 +35,7 @@ impl Log {
                 if let Ok(event) = serde_json::from_str::<Value>(&line)
                     && text(&event["requestReceivedTimestamp"]) >= since
                 {
-                    log.take(&event);
+                    log.take(&event, bindings);
                 }
             }
         }
@@ -52,7 +52,7 @@ impl Log {
         count(right) + if is_asked_for { count(&also) } else { 0 }
     }
 
-    fn take(&mut self, event: &Value) {
+    fn take(&mut self, event: &Value, bindings: &[String]) {
         let user = text(&event["user"]["username"]).strip_prefix("system:serviceaccount:");
         let Some(namespace) = user.and_then(|user| user.strip_suffix(":torch")) else { return };
         self.accounts.insert(namespace.to_owned());
@@ -60,7 +60,7 @@ impl Log {
         let reason = text(&event["annotations"]["authorization.k8s.io/reason"]);
         match text(&event["annotations"]["authorization.k8s.io/decision"]) {
             // What a test grants beside `deploy/`, and what everybody may, is no use of these rights.
-            "allow" if !is_by_own_binding(reason, namespace) => {}
+            "allow" if !bindings.iter().any(|binding| is_by(binding, reason, namespace)) => {}
             "allow" => {
                 *self.done.entry(right.clone()).or_default() += 1;
                 right.name = None;
@@ -103,9 +103,10 @@ fn right(event: &Value, namespace: &str) -> Option<Right> {
     })
 }
 
-fn is_by_own_binding(reason: &str, namespace: &str) -> bool {
-    let by = |binding: String| reason.contains(&format!("RoleBinding \"{binding}\""));
-    by(format!("torch/{namespace}")) || by(format!("torch-{namespace}"))
+/// Whether it is by a binding of `deploy/` that it was allowed: one in the namespace, or one named after it.
+fn is_by(binding: &str, reason: &str, namespace: &str) -> bool {
+    let by = |name: String| reason.contains(&format!("RoleBinding \"{name}\""));
+    by(format!("{binding}/{namespace}")) || (binding == "torch-torch" && by(format!("torch-{namespace}")))
 }
 
 fn text(value: &Value) -> &str {
