@@ -36,8 +36,8 @@ pub struct Granted {
 
 /// All of it.
 pub fn all() -> Granted {
-    let text = kubectl::run(&["create", "--dry-run=client", "-o", "json", "-k", "deploy"]);
-    let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let printed = kubectl::run(&["create", "--dry-run=client", "-o", "json", "-k", "deploy"]);
+    let objects = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
     let objects: Vec<Value> = objects.map(|object| object.expect("kubectl prints JSON")).collect();
     let bindings: Vec<&Value> = objects.iter().filter(|object| is_for_torch(object)).collect();
     let roles = bindings.iter().map(|binding| role(binding, &objects));
