@@ -22,6 +22,8 @@ pub struct Kept {
     key: Arc<CertifiedKey>,
     /// When this replica last wrote what was due by its clock.
     written: Option<Instant>,
+    /// When another replica last changed what this one had only just written.
+    disputed: Option<Instant>,
 }
 
 impl Kept {
@@ -44,7 +46,7 @@ impl Kept {
             };
             if is_stored || cluster.store_certificates(stored, own.entries()).await? {
                 let key = own.certified_key()?;
-                return Ok(Self { cluster, names, pace, own, key, written: None });
+                return Ok(Self { cluster, names, pace, own, key, written: None, disputed: None });
             }
         }
         Err(Error::Contended)
@@ -72,6 +74,9 @@ impl Kept {
         for _ in 0..TRIES {
             let stored = self.cluster.certificates().await?;
             let theirs = Own::read(&stored.data);
+            if theirs.as_ref().is_ok_and(|theirs| *theirs != self.own) && self.is_recent(self.written) {
+                self.disputed = Some(Instant::now());
+            }
             let own = match &theirs {
                 Ok(theirs) => theirs.clone().remembering(&self.own, Timestamp::now()),
                 Err(why) => {
@@ -105,15 +110,19 @@ impl Kept {
         Ok(())
     }
 
-    /// What is due. Once it has written, a replica leaves what others make of it alone for a while: two
-    /// whose clocks disagree would else renew each other's certificates without end.
+    /// What is due. Where another replica has changed what this one had only just written, it is left to
+    /// that for a while: two whose clocks disagree would else renew each other's certificates without end.
     fn ahead(&self, own: &Own, seen: &Seen) -> Result<Option<Own>, tls::Error> {
-        if self.written.is_some_and(|at| at.elapsed() < self.pace.settle) {
+        if self.is_recent(self.disputed) {
             return Ok(None);
         }
         let settled = seen.roots.settled(self.pace.settle);
         let announced =
             own.next_ca().is_some_and(|next| tls::cas(next).iter().all(|ca| settled.contains(ca)));
         own.ahead(&self.names, Timestamp::now(), self.pace.lives, announced)
+    }
+
+    fn is_recent(&self, at: Option<Instant>) -> bool {
+        at.is_some_and(|at| at.elapsed() < self.pace.settle)
     }
 }
