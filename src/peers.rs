@@ -96,10 +96,16 @@ impl FromStr for Address {
         if text.len() > 1024 {
             return Err(fail("it is longer than 1024 characters"));
         }
-        if !text.bytes().all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b)) {
-            return Err(fail("it has a character that no address has"));
+        let strange = "it has a character that no address has";
+        if !has_address_characters(text) {
+            return Err(fail(strange));
         }
         let parsed: Multiaddr = text.parse().map_err(|_| fail("it is not a multiaddress"))?;
+        // Some protocols take `%2c` for a comma, and would hand on that.
+        let whole = parsed.to_string();
+        if !has_address_characters(&whole) {
+            return Err(fail(strange));
+        }
         let parts: Vec<Protocol<'_>> = parsed.iter().collect();
         let host = parts.first().and_then(host_of).ok_or_else(|| fail("it does not begin with a host"))?;
         if !is_host(&host) && host.parse::<std::net::IpAddr>().is_err() {
@@ -115,8 +121,13 @@ impl FromStr for Address {
         if ids != 1 || !matches!(parts.last(), Some(Protocol::P2p(_))) {
             return Err(fail("it must have one /p2p/<peer id>, at its end"));
         }
-        Ok(Self(parsed.to_string().into()))
+        Ok(Self(whole.into()))
     }
+}
+
+/// Whether a list, a shell or a variable would take all of it as it is.
+fn has_address_characters(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b))
 }
 
 impl TryFrom<String> for Address {
@@ -434,6 +445,8 @@ mod tests {
             &format!("/dns/da/tcp/2121/p2p/{PEER}/p2p-circuit"),
             &format!("/dns/a,b/tcp/2121/p2p/{PEER}"),
             &format!("/dns/$(id)/tcp/2121/p2p/{PEER}"),
+            &format!("/dns/da/tcp/2121/http-path/a%2cb/p2p/{PEER}"),
+            &format!("/dns/da/tcp/2121/http-path/%24%28id%29/p2p/{PEER}"),
             &format!("/dns/a b/tcp/2121/p2p/{PEER}"),
             &format!("/dns/UPPER_CASE/tcp/2121/p2p/{PEER}"),
             &format!("/dns/a\n/tcp/2121/p2p/{PEER}"),

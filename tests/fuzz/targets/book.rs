@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use torch::cluster::{Changes, Shard, read_pod};
-use torch::peers::{self, Book};
+use torch::peers::{self, Book, Pods};
 use torch::plan::{self, Act, Memory, World};
 use torch_fuzz::{BOOK, CONFIG, within};
 
@@ -21,8 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let data = shown.remove("data").and_then(|data| serde_json::from_value(data).ok()).unwrap_or_default();
     let pods: Vec<Pod> =
         shown.remove("pods").and_then(|pods| serde_json::from_value(pods).ok()).unwrap_or_default();
-    let pods: BTreeMap<String, peers::Pod> =
-        pods.iter().filter_map(read_pod).map(|pod| (pod.name.clone(), pod)).collect();
+    let pods: Pods = pods.iter().filter_map(read_pod).map(|pod| (pod.name.clone(), Box::new(pod))).collect();
     let (book, again, acts) = within(bytes, 200, || {
         let book = read(data);
         let again = read(written(&book));
@@ -48,7 +47,7 @@ fn written(book: &Book) -> BTreeMap<String, String> {
 }
 
 /// What is to be done before and after the book is brought into line with the pods.
-fn plans_of(book: &Book, pods: &BTreeMap<String, peers::Pod>) -> Vec<Act> {
+fn plans_of(book: &Book, pods: &Pods) -> Vec<Act> {
     let mut tidied = book.clone();
     let (noted, services, memory) =
         (HashSet::new(), BTreeSet::from(["da-bridge-1".into()]), Memory::default());
