@@ -133,7 +133,7 @@ impl Election {
         let lasts = LASTS.as_secs().try_into().expect("a few seconds");
         // A second time where somebody has written it meanwhile: it may have been a person.
         for _ in 0..2 {
-            if self.is_anothers() {
+            if self.must_wait() {
                 return Ok(false);
             }
             if let Some(ours) = self.cluster.hold_lease(&self.seen, Some(&self.identity), lasts).await? {
@@ -153,9 +153,11 @@ impl Election {
         }
     }
 
-    fn is_anothers(&self) -> bool {
+    /// It is another's; or it is not there, and whoever installs Torch is about to make it, or to take
+    /// Torch away.
+    fn must_wait(&self) -> bool {
         let another = self.seen.holder().is_some_and(|holder| holder != self.identity);
-        another && self.seen_at.elapsed() < LASTS
+        (another || !self.seen.is_there()) && self.seen_at.elapsed() < LASTS
     }
 
     fn publish(&self, until: Option<Instant>) {

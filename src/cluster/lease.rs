@@ -20,6 +20,11 @@ impl Seen {
         self.spec()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
     }
 
+    /// Whether there is one at all.
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn spec(&self) -> Option<&LeaseSpec> {
         self.0.as_ref()?.spec.as_ref()
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -36,6 +37,11 @@ impl Fleet {
         api.create(&PostParams::default(), &object).await.context("cannot create the namespace")?;
         let fleet = Self { namespace, client, nodes, size: 0 };
         fleet.wait_for_account().await?;
+        // As the manifests do: where there is none, Torch waits for it first.
+        let lease: Lease = serde_json::from_value(json!({"metadata": {"name": "torch"}}))?;
+        Api::namespaced(fleet.client.clone(), &fleet.namespace)
+            .create(&PostParams::default(), &lease)
+            .await?;
         Ok(fleet)
     }
 
