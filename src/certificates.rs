@@ -320,17 +320,19 @@ impl Keeper {
         }
     }
 
-    /// Shows the certificate that is to be shown, once everybody trusts it, or the one before it is about to
-    /// end.
+    /// Shows the certificate that is to be shown: once everybody trusts it, and has for long; at once where
+    /// nobody trusts the one before it any more, or that ends soon; and in any case before that has ended.
     fn show(&mut self, seen: &Seen) -> Result<(), Error> {
         let (now, next) = (Timestamp::now(), self.source.certified_key());
         if next.cert == self.shown.cert {
             return Ok(());
         }
-        let trusted = |settle| tls::verify(next, &seen.roots.settled(settle), &self.name, now);
-        if tls::check(&self.shown, &self.name, now + self.pace.settle).is_ok() {
-            trusted(Duration::ZERO).map_err(Error::Unknown)?;
-            if trusted(self.pace.settle).is_err() {
+        let trusted = |key, settle| tls::verify(key, &seen.roots.settled(settle), &self.name, now);
+        let lasts = |time| tls::check(&self.shown, &self.name, now + time).is_ok();
+        if lasts(2 * LOOK) {
+            trusted(next, Duration::ZERO).map_err(Error::Unknown)?;
+            let is_good = trusted(&self.shown, Duration::ZERO).is_ok() && lasts(self.pace.settle);
+            if is_good && trusted(next, self.pace.settle).is_err() {
                 return Ok(());
             }
         }

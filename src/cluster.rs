@@ -67,10 +67,12 @@ pub enum Error {
         why: Box<kube::Error>,
     },
     /// It took too long.
-    #[error("cannot {act}: no answer within {} s", DEADLINE.as_secs())]
+    #[error("cannot {act}: no answer within {} s", .within.as_secs())]
     Deadline {
         /// What was to be done, and on what.
         act: String,
+        /// How long.
+        within: Duration,
     },
 }
 
@@ -118,10 +120,18 @@ async fn call<T>(
     act: impl FnOnce() -> String,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(DEADLINE, call).await {
+    call_within(DEADLINE, act, call).await
+}
+
+async fn call_within<T>(
+    within: Duration,
+    act: impl FnOnce() -> String,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(within, call).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(why)) => Err(Error::Api { act: act(), why: Box::new(why) }),
-        Err(_) => Err(Error::Deadline { act: act() }),
+        Err(_) => Err(Error::Deadline { act: act(), within }),
     }
 }
 

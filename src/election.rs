@@ -2,7 +2,7 @@
 //!
 //! A holder renews the Lease every [`RETRY`] and leads until [`RENEW_WITHIN`] after the last success,
 //! by its own clock; another takes it over once it has not seen it change for [`LASTS`], by its own
-//! clock, so no two clocks need to agree. [`RENEW_WITHIN`] is shorter by more than a call may take, so
+//! clock, so no two clocks need to agree. [`RENEW_WITHIN`] is shorter by more than an eviction may take, so
 //! that what the old holder began in its last moment has ended before the new one begins.
 
 use std::time::Duration;
@@ -57,8 +57,8 @@ pub struct Election {
     cluster: Cluster,
     identity: String,
     seen: LeaseSeen,
-    /// When the Lease was first seen as it is.
-    seen_at: Instant,
+    /// When the Lease was first seen as it is; `None` before the first look.
+    seen_at: Option<Instant>,
     leadership: watch::Sender<Leadership>,
     failing: bool,
 }
@@ -70,7 +70,7 @@ impl Election {
             cluster,
             identity,
             seen: LeaseSeen::default(),
-            seen_at: Instant::now(),
+            seen_at: None,
             leadership: watch::Sender::default(),
             failing: false,
         }
@@ -147,9 +147,9 @@ impl Election {
     }
 
     fn see(&mut self, lease: LeaseSeen) {
-        if lease != self.seen {
+        if lease != self.seen || self.seen_at.is_none() {
             self.seen = lease;
-            self.seen_at = Instant::now();
+            self.seen_at = Some(Instant::now());
         }
     }
 
@@ -157,7 +157,7 @@ impl Election {
     /// Torch away.
     fn must_wait(&self) -> bool {
         let another = self.seen.holder().is_some_and(|holder| holder != self.identity);
-        (another || !self.seen.is_there()) && self.seen_at.elapsed() < LASTS
+        (another || !self.seen.is_there()) && self.seen_at.is_none_or(|at| at.elapsed() < LASTS)
     }
 
     fn publish(&self, until: Option<Instant>) {

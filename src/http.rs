@@ -4,12 +4,12 @@ mod auth;
 mod body;
 mod forward;
 mod rest;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,7 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
 
 use crate::admission::{self, Input};
+use crate::connection::Connection;
 use crate::leader::Ask;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Health, Metrics};
@@ -83,8 +84,8 @@ pub fn plain_routes(context: Context) -> Router {
 }
 
 /// Answers a review from memory: no call, and no lock across an await.
-async fn mutate(State(context): State<Context>, body: Body) -> Response {
-    let body = match context.bodies.read(body, body::MOST).await {
+async fn mutate(State(context): State<Context>, request: Request) -> Response {
+    let body = match context.bodies.read(request, body::MOST).await {
         Ok(body) => body,
         Err(missing) => return rest::Failure::from(missing).into_response(),
     };
@@ -116,6 +117,10 @@ async fn readyz(State(context): State<Context>, Query(query): Query<Vec<(String,
 async fn metrics(State(context): State<Context>) -> impl IntoResponse {
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, form)], context.metrics.text())
+}
+
+fn connection(request: &Request) -> Connection {
+    request.extensions().get().copied().unwrap_or_default()
 }
 
 async fn within(request: Request, next: Next) -> Response {

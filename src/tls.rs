@@ -28,6 +28,9 @@ pub const TLS_CRT: &str = "tls.crt";
 /// Its key.
 pub const TLS_KEY: &str = "tls.key";
 
+/// The end of a certificate in PEM.
+pub const END: &str = "-----END CERTIFICATE-----\n";
+
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -156,7 +159,18 @@ pub fn verify(
     let server = ServerName::try_from(name).map_err(|_| Error::Name(name.into()))?;
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    verifier.verify_server_cert(leaf, between, &server, &[], now).map(drop).map_err(Error::Untrusted)
+    let verified = verifier.verify_server_cert(leaf, between, &server, &[], now).map(drop);
+    verified.map_err(|why| Error::Untrusted(without_time(why)))
+}
+
+/// The same failure is told once: with the time in it, it would be another one each second.
+fn without_time(why: rustls::Error) -> rustls::Error {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match why {
+        rustls::Error::InvalidCertificate(ExpiredContext { .. }) => Expired.into(),
+        rustls::Error::InvalidCertificate(NotValidYetContext { .. }) => NotValidYet.into(),
+        other => other,
+    }
 }
 
 /// The certificates of a bundle of CAs in PEM; what cannot be read is left out.

@@ -7,7 +7,7 @@ use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 
 use super::{Error, LOOK, Pace, Seen};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Entries};
 use crate::tls::{self, Own};
 
 /// How often a write is tried again that others have overtaken.
@@ -64,8 +64,11 @@ impl Kept {
 
     /// Takes up what another replica has stored, stores again what is lost, and renews what is due.
     pub async fn take_up(&mut self, seen: &Seen) -> Result<(), Error> {
-        let stored = &seen.stored;
-        let differs = stored.is_current() && stored.all().values().next() != Some(&self.own.entries());
+        let stored = seen.stored.all().values().next();
+        let is_ours = |entries: &Entries| {
+            *entries == self.own.entries() || Own::read(entries).is_ok_and(|own| own == self.own)
+        };
+        let differs = seen.stored.is_current() && !stored.is_some_and(is_ours);
         if differs || self.ahead(&self.own, seen)?.is_some() { self.agree(seen).await } else { Ok(()) }
     }
 

@@ -9,16 +9,13 @@ use rustls::sign::CertifiedKey;
 use tokio::io::AsyncReadExt as _;
 
 use super::Error;
-use crate::tls::{self, CA_CRT, TLS_CRT, TLS_KEY};
+use crate::tls::{self, CA_CRT, END, TLS_CRT, TLS_KEY};
 
 /// The most that a file may hold, in bytes.
 const MAX: u64 = 1024 * 1024;
 
 /// Where a kubelet keeps the files of a mounted Secret: a link, which it exchanges for all of them at once.
 const DATA: &str = "..data";
-
-/// The end of a certificate in PEM.
-const END: &str = "-----END CERTIFICATE-----\n";
 
 /// The files of a directory, as they were last taken up.
 pub struct Mounted {

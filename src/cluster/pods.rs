@@ -1,6 +1,7 @@
 //! Pods: reading them into Torch's words, their logs, their eviction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::AsyncReadExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::LogParams;
 use serde_json::json;
 
-use super::{Cluster, Error, call, in_words};
+use super::{Cluster, Error, call, call_within, in_words};
 use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS};
 
 /// What came of an eviction.
@@ -22,6 +23,10 @@ pub enum Evicted {
     /// It is refused for now, with what the API server said: a PodDisruptionBudget in most cases.
     Refused(String),
 }
+
+/// How long an eviction may take: it ends before another replica can lead (see `election`), and may think
+/// better of it.
+const EVICT_WITHIN: Duration = Duration::from_secs(4);
 
 impl Cluster {
     /// Evicts the pod, if it is still the one of that UID and has not changed since that version: a
@@ -41,7 +46,7 @@ impl Cluster {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(body.to_string().into_bytes())
             .expect("a path of names makes a request");
-        match call(act, self.client.request::<Status>(request)).await {
+        match call_within(EVICT_WITHIN, act, self.client.request::<Status>(request)).await {
             Ok(_) => Ok(Evicted::Done),
             Err(error) => match (error.status(), error) {
                 (Some(404 | 409), _) => Ok(Evicted::Gone),

@@ -4,7 +4,6 @@
 
 mod answers;
 mod reviews;
-mod shared;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +23,11 @@ use tokio::time::{Instant, timeout};
 
 use self::answers::{Answers, Key};
 use self::reviews::Reviews;
-use self::shared::Shared;
+use super::connection;
 use super::rest::Failure;
+use super::shared::Shared;
 use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{Cluster, Error};
-use crate::connection::Connection;
 use crate::telemetry::Metrics;
 
 /// The longest token that is asked about.
@@ -101,10 +100,6 @@ pub(super) async fn check_client(
         );
     });
     Failure::new(StatusCode::FORBIDDEN, "this path needs a client certificate").into_response()
-}
-
-fn connection(request: &Request) -> Connection {
-    request.extensions().get().copied().unwrap_or_default()
 }
 
 /// Leave, or none.

@@ -1,13 +1,19 @@
 //! Reading bodies, with a bound on what all of them hold together.
 
+use std::net::IpAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use super::connection;
+use super::shared::Shared;
 
 /// The largest body read, in bytes: an API server takes requests of 3 MiB at most, and the review of a
 /// creation carries one object. What is too large for its path is read up to here nonetheless: a connection
@@ -17,7 +23,8 @@ pub(super) const MOST: usize = 4 * 1024 * 1024;
 /// A body up to this size needs no leave: a pod's review has some ten kilobytes.
 const SMALL: u64 = 32 * 1024;
 
-/// How many larger ones are held at once. What a review is read into may be five times as large as it is.
+/// How many larger ones are held at once, of one address no more than one: what fills the other is not that of
+/// the API server. What a review is read into may be five times as large as it is.
 const LARGE_AT_ONCE: usize = 2;
 
 /// How long the leave for a larger one, and then the body itself, is waited for: with both the answer is
@@ -36,12 +43,12 @@ pub(super) enum Missing {
 }
 
 /// A body, with its leave where it needs one.
-pub(super) struct Held<'a> {
+pub(super) struct Held {
     body: Bytes,
-    _leave: Option<SemaphorePermit<'a>>,
+    _leave: Option<[OwnedSemaphorePermit; 2]>,
 }
 
-impl Deref for Held<'_> {
+impl Deref for Held {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -50,25 +57,36 @@ impl Deref for Held<'_> {
 }
 
 /// Reads bodies.
-pub struct Bodies(Semaphore);
+pub struct Bodies {
+    large: Arc<Semaphore>,
+    of_one: Shared<IpAddr, Semaphore>,
+}
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self(Semaphore::new(LARGE_AT_ONCE))
+        Self { large: Arc::new(Semaphore::new(LARGE_AT_ONCE)), of_one: Shared::default() }
     }
 }
 
 impl Bodies {
     /// Reads a body of `most` bytes at most. Large ones are to be held no longer than it takes to read what
     /// they say.
-    pub(super) async fn read(&self, body: Body, most: usize) -> Result<Held<'_>, Missing> {
+    pub(super) async fn read(&self, request: Request, most: usize) -> Result<Held, Missing> {
+        let (from, body) = (connection(&request).from, request.into_body());
         let is_small = body.size_hint().upper().is_some_and(|size| size <= SMALL);
         if is_small {
             return Ok(Held { body: collect(body, most).await?, _leave: None });
         }
-        let leave = timeout(WITHIN, self.0.acquire()).await.map_err(|_| Missing::Busy)?.ok();
+        let leave = timeout(WITHIN, self.leave(from)).await.map_err(|_| Missing::Busy)?;
         let body = timeout(WITHIN, collect(body, most)).await.unwrap_or(Err(Missing::Broken))?;
-        Ok(Held { body, _leave: leave })
+        Ok(Held { body, _leave: Some(leave) })
+    }
+
+    /// That of its own address first: who waits for it takes nothing of what is for all.
+    async fn leave(&self, from: IpAddr) -> [OwnedSemaphorePermit; 2] {
+        let (own, all) = (self.of_one.of(from, || Semaphore::new(1)), Arc::clone(&self.large));
+        let never = "they are never closed";
+        [own.acquire_owned().await.expect(never), all.acquire_owned().await.expect(never)]
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router, middleware};
@@ -161,9 +160,9 @@ struct Many {
 async fn generate(
     State(context): State<Context>,
     headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let One { pod_name } = parse(&read(&context, body).await?, r#"{"podName": "<a pod or node name>"}"#)?;
+    let One { pod_name } = parse(&read(&context, request).await?, r#"{"podName": "<a pod or node name>"}"#)?;
     let found = learned(&context, std::slice::from_ref(&pod_name)).await?;
     let addresses: BTreeMap<String, Address> = found.iter().flat_map(Asked::addresses).collect();
     let value = found.first().map_or_else(String::new, |asked| join(&asked.trusted_peers()));
@@ -179,9 +178,9 @@ async fn generate(
     Ok(Answer { trusted_peers: Some(json!(value)), ..Answer::ok(addresses) }.into_response())
 }
 
-async fn generate_all(State(context): State<Context>, body: Body) -> Result<Response, Failure> {
+async fn generate_all(State(context): State<Context>, request: Request) -> Result<Response, Failure> {
     let Many { pod_name: asked } =
-        parse_or_default(&read(&context, body).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
+        parse_or_default(&read(&context, request).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
     let names = if asked.is_empty() { all_names(&context.view.load()) } else { distinct(asked)? };
     let found = learned(&context, &names).await?;
     let addresses: BTreeMap<String, Address> = found.iter().flat_map(Asked::addresses).collect();
@@ -193,8 +192,8 @@ async fn generate_all(State(context): State<Context>, body: Body) -> Result<Resp
     Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
 }
 
-async fn read(context: &Context, body: Body) -> Result<Held<'_>, Failure> {
-    Ok(context.bodies.read(body, MAX_BODY).await?)
+async fn read(context: &Context, request: Request) -> Result<Held, Failure> {
+    Ok(context.bodies.read(request, MAX_BODY).await?)
 }
 
 /// An object of that form. (An array of its fields' values would be taken by serde, too.)

@@ -19,7 +19,8 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use super::{
-    CA_CRT, CA_KEY, Error, TLS_CRT, TLS_KEY, Validity, certificates, certified_key, check, parsed, unreadable,
+    CA_CRT, CA_KEY, END, Error, TLS_CRT, TLS_KEY, Validity, certificates, certified_key, check, parsed,
+    unreadable,
 };
 
 /// How far a certificate reaches into the past, for clocks that are late.
@@ -204,12 +205,14 @@ impl Own {
         self.next.as_ref().map(|next| next.certificate.as_str())
     }
 
-    /// Trusts the CA of `shown`, which a replica shows, until that has ended.
+    /// Trusts the CAs of `before`, whose certificates may be shown still, until these have ended.
     #[must_use]
-    pub fn remembering(mut self, shown: &Self, now: Timestamp) -> Self {
-        let previous = Previous { leaf: shown.leaf.certificate.clone(), ca: shown.ca.certificate.clone() };
-        if !self.trust().contains(&previous.ca) && previous.may_be_shown(now) {
-            self.previous.push(previous);
+    pub fn remembering(mut self, before: &Self, now: Timestamp) -> Self {
+        let last = Previous { leaf: before.leaf.certificate.clone(), ca: before.ca.certificate.clone() };
+        for previous in before.previous.iter().cloned().chain([last]) {
+            if !self.trust().contains(&previous.ca) && previous.may_be_shown(now) {
+                self.previous.push(previous);
+            }
         }
         self
     }
@@ -281,7 +284,7 @@ fn is_ca(pair: &Pair) -> bool {
 }
 
 fn read_previous(pem: &str) -> Option<Vec<Previous>> {
-    let blocks: Vec<&str> = pem.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    let blocks: Vec<&str> = pem.split_inclusive(END).collect();
     let read = |pair: &[&str]| {
         let [leaf, ca] = pair else { return None };
         let both_parse = [leaf, ca].iter().all(|pem| validity(pem).is_ok());
@@ -300,7 +303,7 @@ fn is_signed_by(leaf: &Pair, ca: &Pair) -> Result<(), Error> {
     if is_ca(ca) { Ok(()) } else { Err(unreadable(CA_KEY, "it is not the key of `ca.crt`")) }
 }
 
-/// Whether it is for exactly these names.
+/// Whether it is for all of these names.
 fn is_for(leaf: &Pair, names: &[String]) -> Result<(), Error> {
     let der = certificates(&leaf.certificate, TLS_CRT)?;
     let present = dns_names(&parsed(&der[0], TLS_CRT)?)?;

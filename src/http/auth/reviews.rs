@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::shared::Shared;
+use super::super::shared::Shared;
 
 /// How many reviews are under way at once.
 const AT_ONCE: usize = 10;

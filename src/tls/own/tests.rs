@@ -153,6 +153,8 @@ fn another_ca_that_comes_by_the_secret_does_not_end_trust_in_what_is_shown() {
     assert!(merged.clone().remembering(&shown, now()) == merged);
     let read = Own::read(&merged.entries()).unwrap();
     assert!(read == merged);
+    let third = made().remembering(&merged, now());
+    assert!([&shown, &stored].iter().all(|before| trusts(&third.trust(), before, now())));
 }
 
 #[test]
