@@ -11,7 +11,7 @@ use kube::api::LogParams;
 use serde_json::json;
 
 use super::{Cluster, Error, call, call_within, in_words};
-use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS};
+use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS, is_host};
 
 /// What came of an eviction.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +74,8 @@ impl Cluster {
     }
 }
 
-/// Reads what Torch needs of a pod; `None` for one without a name.
+/// Reads what Torch needs of a pod; `None` for one without a name that a host can have. API servers take no
+/// other names, and addresses are made of them.
 pub fn read(pod: &core::Pod) -> Option<Pod> {
     let meta = &pod.metadata;
     let owner = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
@@ -83,14 +84,14 @@ pub fn read(pod: &core::Pod) -> Option<Pod> {
     let status = pod.status.as_ref();
     let annotation = |key| meta.annotations.as_ref().and_then(|a| a.get(key)).map(String::as_str);
     Some(Pod {
-        name: meta.name.clone()?,
+        name: meta.name.clone().filter(|name| is_host(name))?,
         uid: meta.uid.clone().unwrap_or_default(),
         version: meta.resource_version.clone().unwrap_or_default(),
         workload: owner.as_ref().map(|o| o.workload(hash).to_owned()),
         owner,
         phase: status.and_then(|s| s.phase.clone()).unwrap_or_else(|| "Pending".into()),
         ip: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()),
-        subdomain: pod.spec.as_ref().and_then(|s| s.subdomain.clone()),
+        subdomain: pod.spec.as_ref().and_then(|s| s.subdomain.clone()).filter(|name| is_host(name)),
         created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
         deleting: meta.deletion_timestamp.is_some(),
         ready: status.is_some_and(is_ready),

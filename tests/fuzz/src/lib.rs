@@ -2,7 +2,8 @@
 
 use std::alloc::System;
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::panic;
+use std::sync::{Arc, LazyLock, Once};
 
 use cap::Cap;
 use jiff::Timestamp;
@@ -19,10 +20,21 @@ const ALWAYS: usize = 512 * 1024;
 
 /// Does something with an input; it may hold `factor` bytes at once for each byte of the input.
 pub fn within<T>(input: &[u8], factor: usize, act: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(tell_of_panics);
     limit(MEMORY.allocated() + ALWAYS + factor * input.len());
     let done = act();
     limit(usize::MAX);
     done
+}
+
+/// To tell of a panic takes more memory than what panics may have.
+fn tell_of_panics() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        limit(usize::MAX);
+        tell(panic);
+    }));
 }
 
 fn limit(bytes: usize) {
