@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod fair;
 mod forward;
 mod rest;
 mod shared;

@@ -82,19 +82,19 @@ impl Kept {
             }
             let own = match &theirs {
                 Ok(theirs) => theirs.clone().remembering(&self.own, Timestamp::now()),
-                Err(why) => {
-                    tracing::warn!(%why, "secret torch-tls is no good: storing again what is in use");
-                    self.own.clone()
-                }
+                Err(_) => self.own.clone(),
             };
             let (own, is_ahead) = match self.ahead(&own, seen)? {
                 Some(ahead) => (ahead, true),
                 None => (own, false),
             };
-            if theirs.is_ok_and(|theirs| theirs == own) {
+            if theirs.as_ref().is_ok_and(|theirs| *theirs == own) {
                 return self.adopt(own);
             }
             if self.cluster.store_certificates(stored, own.entries()).await? {
+                if let Err(why) = theirs {
+                    tracing::warn!(%why, "secret torch-tls was no good: stored again what is in use");
+                }
                 self.written = is_ahead.then(Instant::now).or(self.written);
                 return self.adopt(own);
             }

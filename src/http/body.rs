@@ -1,19 +1,16 @@
 //! Reading bodies, with a bound on what all of them hold together.
 
-use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::connection;
-use super::shared::Shared;
+use super::fair::{Fair, Slot};
 
 /// The largest body read, in bytes: an API server takes requests of 3 MiB at most, and the review of a
 /// creation carries one object. What is too large for its path is read up to here nonetheless: a connection
@@ -45,7 +42,7 @@ pub(super) enum Missing {
 /// A body, with its leave where it needs one.
 pub(super) struct Held {
     body: Bytes,
-    _leave: Option<[OwnedSemaphorePermit; 2]>,
+    _leave: Option<Slot>,
 }
 
 impl Deref for Held {
@@ -57,14 +54,11 @@ impl Deref for Held {
 }
 
 /// Reads bodies.
-pub struct Bodies {
-    large: Arc<Semaphore>,
-    of_one: Shared<IpAddr, Semaphore>,
-}
+pub struct Bodies(Fair);
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self { large: Arc::new(Semaphore::new(LARGE_AT_ONCE)), of_one: Shared::default() }
+        Self(Fair::new(LARGE_AT_ONCE, 1))
     }
 }
 
@@ -77,16 +71,9 @@ impl Bodies {
         if is_small {
             return Ok(Held { body: collect(body, most).await?, _leave: None });
         }
-        let leave = timeout(WITHIN, self.leave(from)).await.map_err(|_| Missing::Busy)?;
+        let leave = timeout(WITHIN, self.0.slot(from)).await.map_err(|_| Missing::Busy)?;
         let body = timeout(WITHIN, collect(body, most)).await.unwrap_or(Err(Missing::Broken))?;
         Ok(Held { body, _leave: Some(leave) })
-    }
-
-    /// That of its own address first: who waits for it takes nothing of what is for all.
-    async fn leave(&self, from: IpAddr) -> [OwnedSemaphorePermit; 2] {
-        let (own, all) = (self.of_one.of(from, || Semaphore::new(1)), Arc::clone(&self.large));
-        let never = "they are never closed";
-        [own.acquire_owned().await.expect(never), all.acquire_owned().await.expect(never)]
     }
 }
 

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::super::shared::Shared;
+use super::super::fair::{self, Fair};
 
 /// How many reviews are under way at once.
 const AT_ONCE: usize = 10;
@@ -23,25 +22,21 @@ const PACE: Duration = Duration::from_millis(100);
 const WITHIN: Duration = Duration::from_secs(1);
 
 /// The slots for reviews.
-pub(super) struct Reviews {
-    all: Arc<Semaphore>,
-    of_one: Shared<IpAddr, Semaphore>,
-}
+pub(super) struct Reviews(Fair);
 
 /// Leave for one review, until the last of its clones is gone.
-pub(super) type Slot = Arc<[OwnedSemaphorePermit; 2]>;
+pub(super) type Slot = Arc<fair::Slot>;
 
 impl Default for Reviews {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(AT_ONCE)), of_one: Shared::default() }
+        Self(Fair::new(AT_ONCE, OF_ONE))
     }
 }
 
 impl Reviews {
     /// Leave for one review, for a caller at that address; none where too many are before it.
     pub(super) async fn slot(&self, from: IpAddr) -> Option<Slot> {
-        let slots = [self.of_one.of(from, || Semaphore::new(OF_ONE)), Arc::clone(&self.all)];
-        let slot: Slot = Arc::new(timeout(WITHIN, acquire(slots)).await.ok()?);
+        let slot: Slot = Arc::new(timeout(WITHIN, self.0.slot(from)).await.ok()?);
         let paced = Arc::clone(&slot);
         tokio::spawn(async move {
             sleep(PACE).await;
@@ -49,10 +44,4 @@ impl Reviews {
         });
         Some(slot)
     }
-}
-
-/// The first before the second: who waits for its own address takes nothing of what is for all.
-async fn acquire([first, second]: [Arc<Semaphore>; 2]) -> [OwnedSemaphorePermit; 2] {
-    let never = "they are never closed";
-    [first.acquire_owned().await.expect(never), second.acquire_owned().await.expect(never)]
 }
