@@ -93,19 +93,11 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let shown: String = text.chars().take(200).collect();
         let fail = |why| AddressError { text: shown.clone(), why };
-        if text.len() > 1024 {
-            return Err(fail("it is longer than 1024 characters"));
-        }
-        let strange = "it has a character that no address has";
-        if !has_address_characters(text) {
-            return Err(fail(strange));
-        }
+        is_handed_on_whole(text).map_err(fail)?;
         let parsed: Multiaddr = text.parse().map_err(|_| fail("it is not a multiaddress"))?;
-        // Some protocols take `%2c` for a comma, and would hand on that.
+        // Some protocols take `%2c` for a comma and would hand on that, or make three characters of one.
         let whole = parsed.to_string();
-        if !has_address_characters(&whole) {
-            return Err(fail(strange));
-        }
+        is_handed_on_whole(&whole).map_err(fail)?;
         let parts: Vec<Protocol<'_>> = parsed.iter().collect();
         let host = parts.first().and_then(host_of).ok_or_else(|| fail("it does not begin with a host"))?;
         if !is_host(&host) && host.parse::<std::net::IpAddr>().is_err() {
@@ -125,9 +117,14 @@ impl FromStr for Address {
     }
 }
 
-/// Whether a list, a shell or a variable would take all of it as it is.
-fn has_address_characters(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b))
+/// Whether a list, a shell or a variable would take all of it as it is; else why not.
+fn is_handed_on_whole(text: &str) -> Result<(), &'static str> {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b);
+    match text {
+        long if long.len() > 1024 => Err("it is longer than 1024 characters"),
+        text if !text.bytes().all(is_plain) => Err("it has a character that no address has"),
+        _ => Ok(()),
+    }
 }
 
 impl TryFrom<String> for Address {
@@ -445,6 +442,8 @@ mod tests {
             &format!("/dns/da/tcp/2121/p2p/{PEER}/p2p-circuit"),
             &format!("/dns/a,b/tcp/2121/p2p/{PEER}"),
             &format!("/dns/$(id)/tcp/2121/p2p/{PEER}"),
+            // Three times as long once it is written with `%25`.
+            &format!("/dns/a/tcp/2121/http-path/{}/p2p/{PEER}", "%".repeat(900)),
             &format!("/dns/da/tcp/2121/http-path/a%2cb/p2p/{PEER}"),
             &format!("/dns/da/tcp/2121/http-path/%24%28id%29/p2p/{PEER}"),
             &format!("/dns/a b/tcp/2121/p2p/{PEER}"),
