@@ -77,6 +77,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a write has failed since somebody else has written, made or deleted the object meanwhile.
+    fn is_overtaken(&self) -> bool {
+        matches!(self.status(), Some(404 | 409))
+    }
+
     /// The HTTP status that the API server answered with.
     pub fn status(&self) -> Option<u16> {
         match self {

@@ -99,7 +99,7 @@ impl Cluster {
         };
         match done {
             Ok(metadata) => Ok(Written::Version(metadata.resource_version.unwrap_or_default())),
-            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(Written::Conflict),
+            Err(error) if error.is_overtaken() => Ok(Written::Conflict),
             Err(error) => Err(error),
         }
     }

@@ -96,7 +96,7 @@ impl Cluster {
                 labelled: true,
                 entries: Arc::clone(entries),
             })),
-            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(None),
+            Err(error) if error.is_overtaken() => Ok(None),
             Err(error) => Err(error),
         }
     }

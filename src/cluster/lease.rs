@@ -75,7 +75,7 @@ impl Cluster {
         };
         match done {
             Ok(lease) => Ok(Some(Seen(Some(lease)))),
-            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(None),
+            Err(error) if error.is_overtaken() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -17,7 +17,7 @@ use super::{Change, Cluster, Error, call, found, watch::changes};
 const SECRET: &str = "torch-tls";
 const CA: &str = "torch-ca";
 
-/// The key of the CA's certificates, in the Secret and in the ConfigMap.
+/// The key of the CAs in the ConfigMap.
 const CA_CRT: &str = "ca.crt";
 
 /// The Secret's entries, and the version that they are of.
@@ -148,7 +148,7 @@ impl Cluster {
 fn unless_overtaken<T>(done: Result<T, Error>) -> Result<bool, Error> {
     match done {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
+        Err(error) if error.is_overtaken() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::pods::Pod;
+use crate::review;
 use crate::torch::Torch;
 use crate::wait::check;
 
@@ -27,20 +28,7 @@ pub fn review(bed: &Bed, pod: &Pod) -> Result<Value, String> {
     let containers = json!([{"name": "da", "image": "none"}]);
     let owners = &pod.object["metadata"]["ownerReferences"];
     let metadata = json!({"name": pod.name(), "namespace": bed.name(), "ownerReferences": owners});
-    let object = json!({"metadata": metadata, "spec": {"containers": containers}});
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "asked-directly",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "name": pod.name(),
-            "namespace": bed.name(),
-            "operation": "CREATE",
-            "object": object,
-        },
-    });
+    let review = review::of(json!({"metadata": metadata, "spec": {"containers": containers}}));
     let url = format!("https://{}:8443/mutate", replica(bed)?.ip());
     let mut curl = Command::new("curl")
         .args([

@@ -20,6 +20,8 @@ mod node;
 #[path = "../e2e/pods.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod pods;
+#[path = "../e2e/review.rs"]
+mod review;
 #[path = "../e2e/shell.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod shell;

@@ -175,19 +175,7 @@ fn address(namespace: &str) -> String {
 fn review(namespace: &str) -> Bytes {
     let mut pod = bare_pod(ASKED, "exit");
     pod["metadata"]["namespace"] = json!(namespace);
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "asked-directly",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "name": ASKED,
-            "namespace": namespace,
-            "operation": "CREATE",
-            "object": pod,
-        },
-    });
+    let review = crate::review::of(pod);
     review.to_string().into()
 }
 

@@ -13,6 +13,8 @@ mod kubectl;
 mod node;
 #[path = "../e2e/pods.rs"]
 mod pods;
+#[path = "../e2e/review.rs"]
+mod review;
 #[path = "../e2e/shell.rs"]
 mod shell;
 #[path = "../e2e/torch.rs"]
