@@ -73,6 +73,22 @@ impl Unchanged {
             Self::Unreadable => "unreadable",
         }
     }
+
+    /// What it means, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::NotAPodCreation => "it is not the creation of a pod",
+            Self::OtherNamespace => "the pod is in another namespace than Torch serves",
+            Self::NotConfigured => "the configuration names neither the pod nor its workload",
+            Self::MirrorPod => "it is a static pod's mirror, which only the kubelet changes",
+            Self::OptedOut => "the pod opted out by the annotation torch.celestia.org/inject",
+            Self::UnknownContainer => "the pod has no container of the configured containerName",
+            Self::AlreadySet => "the container has TRUSTED_PEERS as it is",
+            Self::NothingKnown => "the address of none of its peers is known",
+            Self::ValueTooLong => "its peers' addresses are longer than an environment variable can be",
+            Self::Unreadable => "the pod cannot be read",
+        }
+    }
 }
 
 /// What is done with a pod.
@@ -116,6 +132,18 @@ impl Decision {
         }
     }
 
+    /// What it means, for people.
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Self::Unchanged(why) => why.sentence(),
+            Self::Given { patch, .. } if patch.is_empty() => Unchanged::AlreadySet.sentence(),
+            Self::Injected { no_mount, .. } | Self::Given { no_mount, .. } => match no_mount {
+                None => "TRUSTED_PEERS set; file kept on a volume",
+                Some(why) => why.sentence(),
+            },
+        }
+    }
+
     fn warning(&self) -> Option<&'static str> {
         match self {
             Self::Unchanged(_) => None,
@@ -132,6 +160,18 @@ pub struct Operation {
     op: &'static str,
     path: String,
     value: Value,
+}
+
+impl Operation {
+    /// Where, as a JSON pointer into the pod; `-` stands for the end of a list.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is put there.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
 }
 
 /// The answer to one review.

@@ -1,20 +1,35 @@
 //! The command line.
 
 mod certs;
+mod check;
+mod completions;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::certs::CertsArgs;
+use self::check::CheckArgs;
+use self::completions::CompletionsArgs;
 use crate::app::{self, ServeArgs};
-use crate::config;
 use crate::telemetry::{self, LogFormat};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and nothing is wrong
+  1  a failure, or something is wrong with what was checked
+  2  the command line itself is wrong";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  torch serve                                      # in a pod, as deploy/ has it
+  torch serve --config config.yaml --namespace da  # outside, by the kubeconfig";
 
 /// Torch, the Trusted Peers Orchestrator: hands peer-to-peer nodes on Kubernetes each other's addresses
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,6 +38,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the webhook and REST, learn the nodes' addresses and hand them on
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve {
         #[command(flatten)]
         serve: Box<ServeArgs>,
@@ -39,30 +55,45 @@ enum Command {
         log: String,
     },
     /// Say what is wrong with a configuration, without starting anything
-    Check {
-        /// The configuration file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+    Check(CheckArgs),
     /// Make a serving certificate, and a CA where there is none, to mount by hand
     Certs(CertsArgs),
+    /// Print a shell's completions of this command line
+    Completions(CompletionsArgs),
 }
 
 /// Does what the command line says. The exit code is 0 for success, 1 for a failure, and 2 where the
 /// command line itself is wrong.
 pub fn run() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log),
-        Command::Check { file } => return check(&file),
-        Command::Certs(certs) => certs.make(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match run_command(parse().command) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            anstream::eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log)?,
+        Command::Check(check) => return check.check(),
+        Command::Certs(certs) => certs.make()?,
+        Command::Completions(completions) => completions.print(Cli::command())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse() -> Cli {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let command = Cli::command().bin_name(called(&program));
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// How people call this program: kubectl finds a plugin by its file's name.
+fn called(program: &OsStr) -> &'static str {
+    let name = Path::new(program).file_stem();
+    if name == Some(OsStr::new("kubectl-torch")) { "kubectl torch" } else { "torch" }
 }
 
 fn serve(serve: ServeArgs, log_format: LogFormat, log: &str) -> anyhow::Result<()> {
@@ -76,37 +107,29 @@ fn serve(serve: ServeArgs, log_format: LogFormat, log: &str) -> anyhow::Result<(
         .block_on(app::serve(serve))
 }
 
-fn check(file: &PathBuf) -> ExitCode {
-    let name = file.display().to_string();
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("error: cannot read {name}: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match config::parse(&text) {
-        Ok(config) => {
-            let nodes: usize = config.groups.iter().map(|g| g.peers.len()).sum();
-            println!("{name} is good: {} group(s), {nodes} member(s)", config.groups.len());
-            ExitCode::SUCCESS
-        }
-        Err(problems) => {
-            for problem in &problems.0 {
-                eprintln!("{}\n", problem.excerpt(&name, &text));
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let name = command.get_name();
+            assert!(help.contains("Examples:") && help.contains(&format!("torch {name}")), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn kubectl_calls_it_by_two_words() {
+        let called = |path: &str| called(OsStr::new(path));
+        assert_eq!(called("/usr/local/bin/kubectl-torch"), "kubectl torch");
+        assert_eq!([called("torch"), called("")], ["torch", "torch"]);
+        let usage = Cli::command().bin_name("kubectl torch").render_usage().to_string();
+        assert!(usage.contains("kubectl torch <COMMAND>"), "{usage}");
     }
 }

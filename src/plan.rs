@@ -232,7 +232,7 @@ fn readdress(name: &str, known: &mut Known, world: World<'_>) {
 }
 
 /// The address that the configuration gives, where no probe before it could say another.
-fn fixed(settings: &Settings) -> Option<&Address> {
+pub fn fixed(settings: &Settings) -> Option<&Address> {
     match settings.probe.first() {
         Some(Probe::Address(address)) => Some(address),
         _ => None,

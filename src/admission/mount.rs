@@ -69,6 +69,15 @@ impl NoMount {
         }
     }
 
+    /// What it means, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AlreadyPersistent => "TRUSTED_PEERS set; file kept: its directory is persistent as it is",
+            Self::NoClaim => "TRUSTED_PEERS set; file not kept: the pod has no PersistentVolumeClaim",
+            _ => self.warning().map_or("TRUSTED_PEERS set", |warning| warning.trim_start_matches("torch: ")),
+        }
+    }
+
     /// What to do about it, in at most 120 characters, as Kubernetes asks of warnings.
     pub fn warning(self) -> Option<&'static str> {
         match self {

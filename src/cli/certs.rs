@@ -10,8 +10,13 @@ use jiff::Timestamp;
 
 use crate::tls::{CA_CRT, CA_KEY, Lives, Pair, TLS_CRT, TLS_KEY, service_names};
 
+const EXAMPLES: &str = "\
+Examples:
+  torch certs --namespace torch --out pki    # again, later: the next certificate, by the same CA";
+
 /// What `torch certs` is told.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CertsArgs {
     /// The name of Torch's Service
     #[arg(long, value_name = "NAME", default_value = "torch")]

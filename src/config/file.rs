@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_yaml::{Location, Spanned};
 
 use super::{
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Config, Problems> {
 }
 
 /// A fault of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Its line, counted from 1.
     pub line: u64,
