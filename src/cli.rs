@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod completions;
+mod inject;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,6 +14,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use self::certs::CertsArgs;
 use self::check::CheckArgs;
 use self::completions::CompletionsArgs;
+use self::inject::InjectArgs;
 use crate::app::{self, ServeArgs};
 use crate::telemetry::{self, LogFormat};
 
@@ -56,6 +58,8 @@ enum Command {
     },
     /// Say what is wrong with a configuration, without starting anything
     Check(CheckArgs),
+    /// Show what the webhook would do to pods and workloads, without a cluster
+    Inject(Box<InjectArgs>),
     /// Make a serving certificate, and a CA where there is none, to mount by hand
     Certs(CertsArgs),
     /// Print a shell's completions of this command line
@@ -78,6 +82,7 @@ fn run_command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log)?,
         Command::Check(check) => return check.check(),
+        Command::Inject(inject) => inject.inject()?,
         Command::Certs(certs) => certs.make()?,
         Command::Completions(completions) => completions.print(Cli::command())?,
     }
