@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::certificates::{Keeper, Standing};
 use crate::cluster::Cluster;
 use crate::election::Election;
-use crate::http::{self, Context, Forward, Guard, RestAuth};
+use crate::http::{self, Context, Forward, Guard, Live, RestAuth};
 use crate::injection::Injector;
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts};
@@ -33,7 +33,7 @@ pub struct ServeArgs {
     /// Where to serve /mutate and REST, by TLS
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
-    /// Where to serve /healthz, /readyz and /metrics, in plain HTTP
+    /// Where to serve /healthz, /readyz and /metrics, and to the pod itself the page and /status, in plain HTTP
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub plain_listen: SocketAddr,
     /// The namespace of the nodes; by default the one that Torch's pod or the kubeconfig is in
@@ -78,6 +78,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let snapshot = Snapshot::begin(Arc::clone(&config.borrow()), &Book::default());
     let view: View = Arc::new(ArcSwap::from_pointee(snapshot));
     let (leader_ip, leader) = watch::channel(None);
+    let (published, changed) = watch::channel(());
+    let replica = args.pod_name.unwrap_or_else(a_name);
+    let election = Election::new(cluster.clone(), replica.clone());
     let metrics = Arc::new(Metrics::default());
     let context = Context {
         namespace,
@@ -98,6 +101,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         metrics: Arc::clone(&metrics),
         health: Arc::new(Health::default()),
         shutdown: Shutdown::default(),
+        live: Live::new(&replica, election.leadership(), changed.clone()),
     };
     let Context { health, shutdown, .. } = context.clone();
     for part in ["certificate", "book", "pods"] {
@@ -126,8 +130,6 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     tracing::info!(namespace = &*context.namespace, listen = %args.listen, plain = %args.plain_listen, "serving");
 
-    let election = Election::new(cluster.clone(), args.pod_name.unwrap_or_else(a_name));
-    let (published, changed) = watch::channel(());
     let injector = Injector::new(
         cluster.clone(),
         Arc::clone(&view),

@@ -6,6 +6,7 @@ mod fair;
 mod forward;
 mod rest;
 mod shared;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::view::View;
 pub use auth::{Guard, RestAuth};
 pub use body::Bodies;
 pub use forward::Forward;
+pub use status::Live;
 
 /// How long a request may take, its body included; `/gen` waits for probes within it.
 const MOST: Duration = Duration::from_secs(15);
@@ -55,6 +57,8 @@ pub struct Context {
     pub health: Arc<Health>,
     /// Whether the end has begun.
     pub shutdown: Shutdown,
+    /// What tells of changes to those who follow them.
+    pub live: Live,
 }
 
 /// The routes on the TLS port.
@@ -81,6 +85,7 @@ pub fn plain_routes(context: Context) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .merge(status::routes())
         .with_state(context)
 }
 

@@ -352,7 +352,7 @@ impl Leader {
                 self.starved.insert(index);
             }
         }
-        self.publish(index, plan.nodes);
+        self.publish(index, plan.nodes, now);
         let mesh = &mut self.meshes.all[index];
         let before = mem::replace(&mut mesh.wake, plan.wake);
         before.map(|at| self.wakes.remove(&(at, index)));
@@ -385,14 +385,14 @@ impl Leader {
         World { config: &mesh.config, book, noted, pods: &mesh.pods, services, memory, now }
     }
 
-    fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>) {
+    fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>, now: Timestamp) {
         let mesh = &mut self.meshes.all[index];
         let known = nodes.iter().filter(|n| n.address.is_some()).count();
         let before = mem::replace(&mut mesh.counts, (known, nodes.len() - known));
         self.counts = (self.counts.0 + mesh.counts.0 - before.0, self.counts.1 + mesh.counts.1 - before.1);
         self.tools.metrics.nodes(self.counts.0, self.counts.1);
         let (config, book) = (Arc::clone(&mesh.config), Arc::clone(&mesh.book));
-        self.view.load().put(index, view::Mesh { config, book, nodes });
+        self.view.load().put(index, view::Mesh { config, book, nodes }, now);
     }
 }
 

@@ -115,7 +115,7 @@ pub enum VariableFrom {
 }
 
 /// How one node stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeState {
     /// The pod's name; the `nodeName` where there is no pod.
@@ -137,6 +137,9 @@ pub struct NodeState {
     pub restarts: u32,
     /// What keeps it, or its peers, from being complete.
     pub waits_for: Option<Wait>,
+    /// Since when it does, as far as this replica has seen by the configuration in force: the plan does not
+    /// know, the view does.
+    pub since: Option<Timestamp>,
     /// What became of the file in its container.
     pub file: Option<Delivery>,
     /// What dialling its address showed last.
@@ -397,6 +400,7 @@ impl<'a> Node<'a> {
             variable: self.variable(),
             restarts: restart::done(world.book, self.pod),
             waits_for: self.foremost(waits_for),
+            since: None,
             file: self.trace.delivered.as_ref().map(|d| d.outcome.clone()),
             reach: self.trace.reach.clone(),
         }
@@ -455,6 +459,7 @@ fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
             variable: None,
             restarts: world.book.restarts.get(&peer.node_name).map_or(0, |r| r.total),
             waits_for,
+            since: None,
             file: None,
             reach: None,
         })

@@ -1,12 +1,14 @@
 //! What readers see: the configuration, the book, and how each node stands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use crate::config::{Config, Meshes};
 use crate::peers::{Book, Who};
-use crate::plan::NodeState;
+use crate::plan::{NodeState, Wait};
 
 /// The snapshot, for any number of readers.
 pub type View = Arc<ArcSwap<Snapshot>>;
@@ -53,9 +55,17 @@ impl Snapshot {
         Self::new(config, split, meshes)
     }
 
-    /// Exchanges what is known of one mesh.
-    pub fn put(&self, mesh: usize, known: Mesh) {
-        self.meshes[mesh].store(Arc::new(known));
+    /// Exchanges what is known of one mesh, as of `now`: who waits for the same as before does so since then.
+    pub fn put(&self, mesh: usize, mut known: Mesh, now: Timestamp) {
+        let place = &self.meshes[mesh];
+        let before = place.load();
+        let reason = |node: &NodeState| node.waits_for.as_ref().map(Wait::reason);
+        let waited: HashMap<_, _> =
+            before.nodes.iter().filter_map(|n| Some(((n.pod.as_str(), reason(n)?), n.since?))).collect();
+        for node in &mut known.nodes {
+            node.since = reason(node).map(|why| *waited.get(&(node.pod.as_str(), why)).unwrap_or(&now));
+        }
+        place.store(Arc::new(known));
     }
 
     /// The mesh of a pod, if the configuration names it.
@@ -71,5 +81,37 @@ impl Snapshot {
     /// All meshes, in the order of the configuration.
     pub fn meshes(&self) -> impl Iterator<Item = Arc<Mesh>> {
         self.meshes.iter().map(ArcSwap::load_full)
+    }
+
+    /// The nodes of `meshes`, in the order of the configuration's groups.
+    pub fn in_order<'a>(&self, meshes: &'a [Arc<Mesh>]) -> Vec<&'a NodeState> {
+        let groups = self.config.groups.iter().enumerate();
+        let places: HashMap<&str, usize> =
+            groups.map(|(place, group)| (group.name.as_str(), place)).collect();
+        let mut nodes: Vec<&NodeState> = meshes.iter().flat_map(|mesh| &mesh.nodes).collect();
+        nodes.sort_by_key(|node| node.groups.first().and_then(|group| places.get(group.as_str())));
+        nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_goes_on_until_it_is_for_something_else() {
+        let config = crate::config::parse("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}]}]");
+        let snapshot = Snapshot::begin(Arc::new(config.unwrap()), &Book::default());
+        let since = |seconds: i64, waits_for: Option<Wait>| {
+            let node = NodeState { waits_for, ..NodeState::default() };
+            let known = Mesh { nodes: vec![node], ..Mesh::default() };
+            snapshot.put(0, known, Timestamp::constant(seconds, 0));
+            snapshot.meshes().next().unwrap().nodes[0].since.map(Timestamp::as_second)
+        };
+        assert_eq!(since(1, Some(Wait::Address { why: None })), Some(1));
+        assert_eq!(since(2, Some(Wait::Address { why: Some("refused".into()) })), Some(1));
+        assert_eq!(since(3, Some(Wait::Peers)), Some(3));
+        assert_eq!(since(4, None), None);
+        assert_eq!(since(5, Some(Wait::Peers)), Some(5));
     }
 }

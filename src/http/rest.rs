@@ -1,6 +1,6 @@
 //! REST: `/config`, `/list`, `/gen`, `/genAll`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,6 @@ use super::body::{Held, Missing};
 use super::{Context, Guard, auth};
 use crate::leader::Ask;
 use crate::peers::{Address, Who, join};
-use crate::plan::NodeState;
 use crate::view::{Mesh, Snapshot};
 
 /// The largest body of a request, in bytes.
@@ -136,11 +135,7 @@ async fn list(State(context): State<Context>, headers: HeaderMap) -> Response {
     };
     let snapshot = context.view.load();
     let meshes: Vec<Arc<Mesh>> = snapshot.meshes().collect();
-    let mut nodes: Vec<&NodeState> = meshes.iter().flat_map(|mesh| &mesh.nodes).collect();
-    let groups = snapshot.config.groups.iter().enumerate();
-    let places: HashMap<&str, usize> = groups.map(|(place, group)| (group.name.as_str(), place)).collect();
-    nodes.sort_by_key(|node| node.groups.first().and_then(|group| places.get(group.as_str())));
-    Answer { errors, ..Answer::ok(nodes) }.into_response()
+    Answer { errors, ..Answer::ok(snapshot.in_order(&meshes)) }.into_response()
 }
 
 /// The body of `/gen`. The text of the original calls the field `nodeName` in one place.

@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::config;
 use crate::config::Meshes;
 use crate::connection::Connection;
+use crate::election::Leadership;
 use crate::leader::TooMany;
 use crate::peers::{Book, Known};
 use crate::plan::NodeState;
@@ -44,11 +45,7 @@ fn snapshot(known: &[&str]) -> Snapshot {
         groups: vec![group.into()],
         phase: "Running".into(),
         address: book.nodes.get(&format!("{node}-0")).map(|k| k.address.clone()),
-        variable: None,
-        restarts: 0,
-        waits_for: None,
-        file: None,
-        reach: None,
+        ..NodeState::default()
     };
     let nodes = [("da-bridge-1", "group-1"), ("da-full-1", "group-1"), ("x", "group-2"), ("y", "group-2")];
     let split = Meshes::of(&config);
@@ -85,6 +82,7 @@ fn bed(known: &[&str]) -> Bed {
         metrics: Arc::default(),
         health: Arc::default(),
         shutdown: Shutdown::default(),
+        live: Live::new("torch-0", watch::channel(Leadership::of("torch-0")).1, watch::channel(()).1),
     };
     Bed { context, asks: receiver }
 }
@@ -357,4 +355,66 @@ async fn rest_is_guarded_and_nothing_else_is() {
     assert_eq!(status.as_u16(), 400);
     let counted = r#"torch_rest_authorizations_total{outcome="unavailable"} 4"#;
     assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());
+}
+
+fn from_loopback(path: &str, host: &str) -> http::Request<Body> {
+    let connection = Connection { from: [127, 0, 0, 1].into(), vouched_for: false };
+    http::Request::get(path).header("host", host).extension(connection).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn the_status_is_for_the_pods_own_loopback() {
+    let Bed { context, .. } = bed(&BOTH);
+    let ask = |request| send(plain_routes(context.clone()), request);
+    let (status, _, body) = ask(from_loopback("/status", "localhost:8080")).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status.as_u16(), 200);
+    assert_eq!(
+        [&body["namespace"], &body["answeredBy"], &body["leader"], &body["nodes"][1]["pod"]],
+        ["da", "torch-0", "torch-0", "da-full-1-0"]
+    );
+    let refused = async |request| {
+        let (status, _, body) = ask(request).await;
+        (status.as_u16(), body.contains("kubectl port-forward"))
+    };
+    assert_eq!(refused(from_loopback("/status", "evil.example:8080")).await, (403, true));
+    for path in ["/status", "/status/events"] {
+        let strange = http::Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        assert_eq!(refused(strange).await, (403, true), "{path}");
+    }
+}
+
+/// The next event's status; `None` where none comes for a minute or the stream has ended.
+async fn next_status(body: &mut Body) -> Option<Value> {
+    let minute = std::time::Duration::from_secs(60);
+    loop {
+        let frame = tokio::time::timeout(minute, body.frame()).await.ok()??.unwrap().into_data().unwrap();
+        let text = std::str::from_utf8(&frame).unwrap();
+        if let Some(data) = text.strip_prefix("event: status\ndata: ") {
+            return Some(serde_json::from_str(data.trim_end()).unwrap());
+        }
+        assert!(text.starts_with(':'), "a comment keeps it alive: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_told_to_those_who_follow_and_nothing_else_is() {
+    let Bed { mut context, .. } = bed(&[]);
+    let (publish, changed) = watch::channel(());
+    context.live = Live::new("torch-0", watch::channel(Leadership::of("torch-0")).1, changed);
+    let follow = || plain_routes(context.clone()).oneshot(from_loopback("/status/events", "localhost"));
+    let mut body = follow().await.unwrap().into_body();
+    assert_eq!(next_status(&mut body).await.unwrap()["nodes"][0]["address"], Value::Null);
+    publish.send_replace(());
+    let silence = tokio::time::timeout(std::time::Duration::from_secs(5), body.frame()).await;
+    assert!(silence.is_err(), "nothing has changed");
+    context.view.store(Arc::new(snapshot(&BOTH)));
+    publish.send_replace(());
+    let address = next_status(&mut body).await.unwrap()["nodes"][0]["address"].take();
+    assert!(address.as_str().unwrap().starts_with("/dns/da-bridge-1-0/"), "{address}");
+    let others: Vec<Response> =
+        futures::future::join_all((0..16).map(|_| follow())).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(others.last().unwrap().status().as_u16(), 503, "the first is still there");
+    context.shutdown.stop();
+    assert_eq!(next_status(&mut body).await, None);
 }

@@ -16,7 +16,8 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use torch::certificates::Standing;
-use torch::http::{Context, Forward, Guard, routes};
+use torch::election::Leadership;
+use torch::http::{Context, Forward, Guard, Live, routes};
 use torch::leader::Ask;
 use torch::shutdown::Shutdown;
 use torch_fuzz::{NAMESPACE, snapshot, within};
@@ -88,6 +89,7 @@ fn begin() -> (Runtime, Router) {
         metrics: Arc::default(),
         health: Arc::default(),
         shutdown: Shutdown::default(),
+        live: Live::new("torch-0", watch::channel(Leadership::default()).1, watch::channel(()).1),
     };
     (runtime, routes(context))
 }
