@@ -3,18 +3,24 @@
 mod certs;
 mod check;
 mod completions;
+mod explain;
 mod inject;
+mod live;
+mod status;
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use jiff::SignedDuration;
 
 use self::certs::CertsArgs;
 use self::check::CheckArgs;
 use self::completions::CompletionsArgs;
+use self::explain::ExplainArgs;
 use self::inject::InjectArgs;
+use self::status::StatusArgs;
 use crate::app::{self, ServeArgs};
 use crate::telemetry::{self, LogFormat};
 
@@ -58,6 +64,10 @@ enum Command {
     },
     /// Say what is wrong with a configuration, without starting anything
     Check(CheckArgs),
+    /// Show how all nodes stand, once or live
+    Status(StatusArgs),
+    /// Say all that Torch knows of one pod, in sentences
+    Explain(ExplainArgs),
     /// Show what the webhook would do to pods and workloads, without a cluster
     Inject(Box<InjectArgs>),
     /// Make a serving certificate, and a CA where there is none, to mount by hand
@@ -82,11 +92,28 @@ fn run_command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log)?,
         Command::Check(check) => return check.check(),
+        Command::Status(status) => client(status.show())?,
+        Command::Explain(explain) => return client(explain.explain()),
         Command::Inject(inject) => inject.inject()?,
         Command::Certs(certs) => certs.make()?,
         Command::Completions(completions) => completions.print(Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs what asks a cluster and serves nobody.
+fn client<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// A duration as people say it.
+fn rough(time: SignedDuration) -> String {
+    match time.as_secs().max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn parse() -> Cli {
@@ -127,6 +154,13 @@ mod tests {
             let name = command.get_name();
             assert!(help.contains("Examples:") && help.contains(&format!("torch {name}")), "{name}: {help}");
         }
+    }
+
+    #[test]
+    fn a_duration_has_one_unit() {
+        let rough = |seconds| rough(SignedDuration::from_secs(seconds));
+        assert_eq!([rough(-1), rough(119), rough(120)], ["0 s", "119 s", "2 min"]);
+        assert_eq!([rough(7200), rough(172_800)], ["2 h", "2 days"]);
     }
 
     #[test]

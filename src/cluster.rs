@@ -7,6 +7,7 @@ mod auth;
 mod book;
 pub mod events;
 mod exec;
+mod forward;
 mod injection;
 mod lease;
 mod listing;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -26,6 +26,9 @@ const PACE: Duration = Duration::from_millis(200);
 
 /// How soon the same is not told again.
 const AGAIN: Duration = Duration::from_secs(300);
+
+/// The controller that they are told by.
+const CONTROLLER: &str = "torch.celestia.org/torch";
 
 /// The longest note that the API server takes, in bytes.
 const MAX_NOTE: usize = 1024;
@@ -97,6 +100,7 @@ struct Told {
 /// Where Events are told.
 #[derive(Clone)]
 pub struct Events {
+    api: Api<Event>,
     queue: mpsc::Sender<Told>,
     /// Torch's own pod, where it runs in one.
     torch: Option<Regarding>,
@@ -109,8 +113,9 @@ impl Events {
         let torch = env::var("POD_NAME").ok().zip(env::var("POD_UID").ok());
         let torch = torch.map(|(pod, uid)| Regarding { pod, uid });
         let by = torch.as_ref().map_or_else(|| "torch".into(), |torch| torch.pod.clone());
-        tokio::spawn(Writer { api: Api::namespaced(client, &namespace), namespace, by }.run(told));
-        Self { queue, torch }
+        let api: Api<Event> = Api::namespaced(client, &namespace);
+        tokio::spawn(Writer { api: api.clone(), namespace, by }.run(told));
+        Self { api, queue, torch }
     }
 
     /// Warns of what befalls a node.
@@ -123,6 +128,20 @@ impl Events {
         if let Some(torch) = &self.torch {
             self.tell(torch.clone(), reason, note.into());
         }
+    }
+
+    /// What any Torch has told of a node's pods and is kept yet, oldest first: when, the reason, the note.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn of_node(&self, pod: &str) -> Result<Vec<(Timestamp, String, String)>, Error> {
+        let by = format!("reportingController={CONTROLLER},regarding.name={pod}");
+        let only = ListParams::default().fields(&by);
+        let events = call(|| format!("list events of {pod}"), self.api.list(&only)).await?;
+        let told = |event: Event| Some((event.event_time?.0, event.reason?, event.note?));
+        let mut told: Vec<_> = events.items.into_iter().filter_map(told).collect();
+        told.sort();
+        Ok(told)
     }
 
     fn tell(&self, regarding: Regarding, reason: Reason, note: String) {
@@ -183,7 +202,7 @@ fn event(told: Told, namespace: &str, by: &str, now: Timestamp) -> Event {
             uid: Some(uid),
             ..ObjectReference::default()
         }),
-        reporting_controller: Some("torch.celestia.org/torch".into()),
+        reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some(by.to_owned()),
         type_: Some("Warning".into()),
         ..Event::default()

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::LogParams;
 use serde_json::json;
 
-use super::{Cluster, Error, call, call_within, in_words};
+use super::{Cluster, Error, call, call_within, found, in_words};
 use crate::peers::{Container, INJECT, INJECTED, Owner, Pod, TRUSTED_PEERS, is_host};
 
 /// What came of an eviction.
@@ -54,6 +54,15 @@ impl Cluster {
                 (_, error) => Err(error),
             },
         }
+    }
+
+    /// One pod as it is now, if it is there.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn pod(&self, name: &str) -> Result<Option<Pod>, Error> {
+        let pod = found(call(|| format!("get pod {name}"), self.api::<core::Pod>().get(name)).await)?;
+        Ok(pod.as_ref().and_then(read))
     }
 
     /// The first `limit` bytes of the log of a container.

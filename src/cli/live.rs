@@ -1,0 +1,167 @@
+//! What a running Torch says of its nodes: its leader's `/status`, by way of the API server.
+
+use anyhow::{Context as _, bail};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// How all nodes stand, as `/status` says it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub namespace: String,
+    pub answered_by: String,
+    pub leader: Option<String>,
+    pub nodes: Vec<Node>,
+}
+
+/// How one node stands.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    pub pod: String,
+    pub node: String,
+    pub groups: Vec<String>,
+    pub phase: String,
+    pub address: Option<String>,
+    pub variable: Option<String>,
+    pub restarts: u32,
+    pub waits_for: Option<Wait>,
+    pub since: Option<Timestamp>,
+    pub file: Option<State>,
+    pub reach: Option<State>,
+}
+
+/// What a node waits for.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Wait {
+    pub reason: String,
+    pub message: String,
+}
+
+/// What became of something.
+#[derive(Debug, Deserialize)]
+pub struct State {
+    pub state: String,
+    pub message: Option<String>,
+}
+
+/// Which Torch is asked, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Which {
+    /// Torch's namespace [default: the kubeconfig's]
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// The pod of Torch to ask [default: the one that leads, which alone has seen inside of the nodes]
+    #[arg(long, value_name = "NAME")]
+    replica: Option<String>,
+    /// The port of Torch's --plain-listen
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    port: u16,
+}
+
+/// A Torch that answers.
+pub struct Torch {
+    pub cluster: Cluster,
+    which: Which,
+}
+
+impl Torch {
+    /// Finds the cluster by the kubeconfig.
+    pub async fn find(which: Which) -> anyhow::Result<Self> {
+        Ok(Self { cluster: Cluster::connect(which.namespace.clone()).await?, which })
+    }
+
+    /// What `/status` answers.
+    pub async fn status(&self) -> anyhow::Result<Value> {
+        let body = self.get("/status").await?.collect().await.context("cannot read Torch's answer")?;
+        serde_json::from_slice(&body.to_bytes()).context("cannot read Torch's answer")
+    }
+
+    /// The status, and each change of it, until the connection ends.
+    pub async fn follow(&self) -> anyhow::Result<Changes> {
+        Ok(Changes { body: self.get("/status/events").await?, unread: Vec::new() })
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Incoming> {
+        let pod = match &self.which.replica {
+            Some(pod) => pod.clone(),
+            None => self.leader().await?,
+        };
+        let stream = self.cluster.connect_to(&pod, self.which.port).await?;
+        let cannot_ask = || format!("cannot ask {pod} on its port {}", self.which.port);
+        let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let request = Request::get(path).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
+        let answer = client.send_request(request).await.with_context(cannot_ask)?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            StatusCode::NOT_FOUND => bail!("{}: it has no {path}: it is an older Torch", cannot_ask()),
+            status => bail!("{}: it answered {status}", cannot_ask()),
+        }
+    }
+
+    async fn leader(&self) -> anyhow::Result<String> {
+        let lease = self.cluster.lease().await?;
+        let namespace = self.cluster.namespace();
+        lease.holder().map(String::from).with_context(|| {
+            format!(
+                "no Torch leads in namespace {namespace}: \
+                 kubectl get pods -n {namespace} -l app.kubernetes.io/name=torch shows how its pods are, and \
+                 -n names another namespace"
+            )
+        })
+    }
+}
+
+/// The changes of the status, by server-sent events.
+pub struct Changes {
+    body: Incoming,
+    unread: Vec<u8>,
+}
+
+impl Changes {
+    /// The next status; `None` once the connection has ended.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Value>> {
+        loop {
+            if let Some(data) = event(&mut self.unread) {
+                return Ok(Some(serde_json::from_slice(&data).context("cannot read Torch's answer")?));
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            if let Ok(bytes) = frame.context("the connection to Torch broke")?.into_data() {
+                self.unread.extend_from_slice(&bytes);
+            }
+        }
+    }
+}
+
+/// Takes the data of the next whole event; comments have none.
+fn event(unread: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        let end = unread.windows(2).position(|two| two == b"\n\n")?;
+        let event: Vec<u8> = unread.drain(..end + 2).collect();
+        if let Some(data) = event.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"data: ")) {
+            return Some(data.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_taken_one_by_one_and_comments_are_not() {
+        let mut unread = b":\n\nevent: status\ndata: 1\n\nevent: status\ndata: 2\n\nevent: sta".to_vec();
+        assert_eq!(event(&mut unread).as_deref(), Some(&b"1"[..]));
+        assert_eq!(event(&mut unread).as_deref(), Some(&b"2"[..]));
+        assert_eq!(event(&mut unread), None);
+        assert_eq!(unread, b"event: sta");
+    }
+}
