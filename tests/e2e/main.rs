@@ -37,3 +37,4 @@ mod t17_deleted_objects;
 mod t18_many_nodes;
 mod t19_hostile_pod;
 mod t20_certificates;
+mod t21_command_line;

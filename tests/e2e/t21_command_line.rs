@@ -1,0 +1,86 @@
+//! How the nodes stand, as an operator sees it from outside: by `torch status` and `torch explain`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+use crate::node::Node;
+use crate::torch::{PAIR, Torch};
+use crate::wait::{SOON, check, eventually};
+
+#[test]
+fn t21_command_line() {
+    let bed = Bed::make("t21");
+    let torch = Torch::deploy(&bed, PAIR);
+    eventually("somebody leads", SOON, || status(&bed).map(drop));
+    let mut changes = follow(&bed);
+    assert_eq!(changes.next().unwrap()["nodes"][0]["waitsFor"]["reason"], "pod");
+
+    bed.start_ready(&Node::pair());
+    let complete = |status: &Value| {
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().all(|node| node["variable"] == "spec" && node["waitsFor"].is_null())
+    };
+    let last = changes.find(complete).expect("both are complete in the end");
+    assert_eq!(last["nodes"][0]["pod"], "da-bridge-1-0");
+
+    let table = run(&bed, &["status"]).unwrap();
+    assert!(table.lines().nth(1).unwrap().starts_with("group-1  da-bridge-1-0  spec "), "{table}");
+    let said = run(&bed, &["explain", "da-full-1-0"]).unwrap();
+    assert!(said.contains("Torch put TRUSTED_PEERS into the pod when it was created."), "{said}");
+    assert!(run(&bed, &["explain", "stranger"]).unwrap_err().contains("leaves stranger alone"));
+
+    let leader = torch.leader().unwrap();
+    let answer = bed.shell.curl(&format!("http://{}:8080/status", leader.ip())).unwrap();
+    assert_eq!(answer.status, 403, "no other pod is told: {answer:?}");
+}
+
+/// Each change, as it comes, for two minutes.
+fn follow(bed: &Bed) -> impl Iterator<Item = Value> {
+    let watch = torch_of(bed, &["status", "--watch", "--output", "json"]);
+    let mut command = Command::new("timeout");
+    let mut child = command
+        .arg("120")
+        .arg(watch.get_program())
+        .args(watch.get_args())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("torch is built");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let child = Ended(child);
+    lines.map(move |line| {
+        let _until_then = &child;
+        serde_json::from_str(&line.expect("it is text")).expect("it is JSON")
+    })
+}
+
+/// Ends it with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn status(bed: &Bed) -> Result<Value, String> {
+    let text = run(bed, &["status", "--output", "json"])?;
+    let status: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    check(status["leader"] == status["answeredBy"] && status["leader"] != json!(null), || text)?;
+    Ok(status)
+}
+
+fn run(bed: &Bed, arguments: &[&str]) -> Result<String, String> {
+    let output = torch_of(bed, arguments).output().map_err(|e| e.to_string())?;
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    if output.status.success() { Ok(out) } else { Err(out + &err) }
+}
+
+fn torch_of(bed: &Bed, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_torch"));
+    command.args(arguments).args(["--namespace", bed.name()]);
+    command
+}
