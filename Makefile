@@ -45,7 +45,7 @@ hostile:
 rights:
 	@tests/rights/run
 
-# The Helm chart: the same objects as deploy/, and its whole life on the cluster.
+# The Helm chart: the same objects as deploy/, and its whole life on the cluster. Alerts and the dashboard.
 chart:
 	@tests/chart/run
 
