@@ -36,9 +36,6 @@ check_values() {
 
 # By kustomize on one side, and by the chart on the other.
 check_variants() {
-  overlay=$work/overlay
-  mkdir "$overlay"
-  deploy=$(realpath --relative-to="$overlay" "$root/deploy")
   local components="components: [$deploy"
   same "as it is" ""
   same "a certificate from cert-manager" "$components/with-cert-manager]" --set certificate.from=cert-manager
@@ -124,19 +121,26 @@ K
 # same WHAT LINES ARGUMENT...: an overlay with these LINES has the same objects as the chart with these ARGUMENTs, and
 # the API server takes them without a warning.
 same() {
-  cat >"$overlay/kustomization.yaml" <<K
-namespace: chart-own
-resources: [$deploy]
-transformers: [$deploy/follow-namespace]
-$2
-K
-  kubectl kustomize "$overlay" | sorted >"$work/kustomize.yaml"
+  space=chart-own overlay "$2" | sorted >"$work/kustomize.yaml"
   render chart-own --skip-tests "${@:3}" | sorted >"$work/helm.yaml"
   check "equal: $1" diff "$work/kustomize.yaml" "$work/helm.yaml"
   variants=$((variants + 1))
   objects=$((objects + $(grep -c '^kind: ' "$work/helm.yaml")))
   render chart-own "${@:3}" >"$work/all.yaml"
   check "taken by the API server: $1" kubectl apply --dry-run=server --warnings-as-errors -f "$work/all.yaml"
+}
+
+# overlay LINES: the objects of the kustomization, by an overlay with these LINES, in the namespace $space.
+overlay() {
+  local folder=$work/overlay-$space
+  mkdir -p "$folder"
+  cat >"$folder/kustomization.yaml" <<K
+namespace: $space
+resources: [$deploy]
+transformers: [$deploy/follow-namespace]
+$1
+K
+  kubectl kustomize "$folder"
 }
 
 # The objects and their fields in one order.

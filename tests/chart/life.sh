@@ -5,10 +5,10 @@
 nodes=(da-bridge-1-0 da-full-1-0)
 declare -A lives
 
-# All at the same time; they show what they have done when they end.
+# begin_life FUNCTION NAMESPACE ARGUMENT...: all at the same time; they show what they have done when they end.
 begin_life() {
-  live "$@" >"$work/$1" 2>&1 &
-  lives[$1]=$!
+  "$@" >"$work/$2" 2>&1 &
+  lives[$2]=$!
 }
 
 end_lives() {
@@ -17,16 +17,14 @@ end_lives() {
     wait "${lives[$space]}" || failed=yes
     cat "$work/$space"
     checks=$((checks + $(grep -c ^ok "$work/$space")))
-    admitted=$((admitted + $(cat "$work/$space.stream" 2>/dev/null | wc -l)))
   done
   [ -z "$failed" ] || exit 1
+  admitted=$(cat "$work"/*.stream | wc -l)
 }
 
 # live NAMESPACE ARGUMENT...: from two nodes that start too early to nothing left of Torch.
 live() {
-  space=$1
-  values=(--set image=localhost/torch:test "${@:2}")
-  arguments=(--namespace "$space" "${values[@]}" --wait --timeout 60s)
+  begin "$@"
   start_nodes
   check "$space: helm install" helm install torch "$chart" "${arguments[@]}"
   first=$(k get configmap torch-config -o jsonpath='{.data}')
@@ -41,6 +39,25 @@ live() {
   end_stream
   check "$space: no node was restarted again" [ "$(uids "${nodes[@]}")" = "$restarted" ]
   uninstall
+}
+
+# take_over NAMESPACE ARGUMENT...: what was applied by kustomize becomes Helm's, and goes on as it is.
+take_over() {
+  local before
+  begin "$@"
+  overlay "images: [{name: ghcr.io/celestiaorg/torch, newName: localhost/torch, newTag: test}]" | kubectl apply -f - >/dev/null
+  k rollout status deployment torch --timeout=60s
+  before=$(torches .metadata.uid) was_filled=$(filled)
+  check "$space: helm install over the kustomization" helm install torch "$chart" "${arguments[@]}" --take-ownership --force-conflicts
+  check "$space: no pod was restarted" [ "$(torches .metadata.uid)" = "$before" ]
+  check_filled
+  uninstall
+}
+
+begin() {
+  space=$1
+  values=(--set image=localhost/torch:test "${@:2}")
+  arguments=(--namespace "$space" "${values[@]}" --wait --timeout 60s)
 }
 
 k() { kubectl --namespace "$space" "$@"; }

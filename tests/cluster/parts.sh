@@ -97,6 +97,9 @@ watch_log() {
 go_program() {
   local folder=$cache/${1##*/} package=${1%@*}
   if [ ! -d "$folder" ]; then
+    lock 8 build
+  fi
+  if [ ! -d "$folder" ]; then
     need_go
     say "building ${1##*/}, once, into $folder"
     rm -rf "$folder.new"
