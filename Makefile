@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights reproducible lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart reproducible lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -44,6 +44,10 @@ hostile:
 # What Torch is granted against what it uses.
 rights:
 	@tests/rights/run
+
+# The Helm chart: the same objects as deploy/, and its whole life on the cluster. Alerts and the dashboard.
+chart:
+	@tests/chart/run
 
 # Two builds in two folders are the same, byte for byte.
 reproducible:
