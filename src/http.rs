@@ -4,12 +4,13 @@ mod auth;
 mod body;
 mod fair;
 mod forward;
+mod metrics;
 mod rest;
 mod shared;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Query, Request, State};
@@ -84,7 +85,7 @@ pub fn plain_routes(context: Context) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::metrics))
         .merge(status::routes())
         .with_state(context)
 }
@@ -95,12 +96,14 @@ async fn mutate(State(context): State<Context>, request: Request) -> Response {
         Ok(body) => body,
         Err(missing) => return rest::Failure::from(missing).into_response(),
     };
+    let begun = Instant::now();
     let snapshot = context.view.load();
     let input = Input { namespace: &context.namespace, snapshot: &snapshot };
     match admission::review(&body, input) {
         Ok(answer) => {
             let injected = !answer.decision.patch().is_empty();
             context.metrics.admission(injected, answer.decision.label());
+            context.metrics.admission_took(begun.elapsed());
             ([(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
@@ -118,11 +121,6 @@ async fn readyz(State(context): State<Context>, Query(query): Query<Vec<(String,
         (false, _) => format!("{report}readyz check failed\n"),
     };
     (status, text).into_response()
-}
-
-async fn metrics(State(context): State<Context>) -> impl IntoResponse {
-    let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, form)], context.metrics.text())
 }
 
 fn connection(request: &Request) -> Connection {

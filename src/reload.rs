@@ -78,6 +78,7 @@ impl Reload {
     /// the configuration in force stays.
     pub async fn run(mut self, metrics: Arc<Metrics>, health: Arc<Health>) {
         health.well(PART, "");
+        metrics.config(&self.seen);
         let mut readable = true;
         loop {
             tokio::time::sleep(EVERY).await;
@@ -107,6 +108,7 @@ impl Reload {
             Ok(config) => {
                 tracing::info!(groups = config.groups.len(), "took up the changed configuration");
                 self.refused.clear();
+                metrics.config(&self.seen);
                 self.config.send_replace(Arc::new(config));
             }
             Err(problems) => {
@@ -146,11 +148,13 @@ mod tests {
         tokio::fs::write(&path, GOOD.replace("nodeName: a", "nodeName: b")).await.unwrap();
         config.changed().await.unwrap();
         assert_eq!(config.borrow_and_update().groups[0].peers[0].node_name, "b");
+        assert!(metrics.text().contains("\ntorch_config_last_reload_successful 1\n"), "{}", metrics.text());
 
         tokio::fs::write(&path, "mutualPeers: [").await.unwrap();
         while !metrics.text().contains("config_reloads_total{outcome=\"failure\"} 1") {
             tokio::time::sleep(EVERY).await;
         }
+        assert!(metrics.text().contains("\ntorch_config_last_reload_successful 0\n"), "{}", metrics.text());
         assert!(!config.has_changed().unwrap());
         let (ready, report) = health.report();
         assert!(ready && report.contains("the file is refused"), "{report}");

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use ring::digest::{SHA256, digest};
 use tracing_subscriber::EnvFilter;
 
 /// The form of the logs.
@@ -58,9 +63,10 @@ struct Probe {
     outcome: &'static str,
 }
 
-/// The metrics on `/metrics`.
+/// The metrics on `/metrics`, but for those of single nodes.
 pub struct Metrics {
     registry: Registry,
+    admission_duration: Histogram,
     admissions: Family<Admission, Counter>,
     probes: Family<Probe, Counter>,
     deliveries: Family<Outcome, Counter>,
@@ -73,15 +79,24 @@ pub struct Metrics {
     injection_writes: Family<Outcome, Counter>,
     injection_nodes: Family<Outcome, Gauge>,
     certificate_end: Gauge,
+    config_hash: Gauge,
+    config_taken: Gauge,
+    config_taken_at: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("torch");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "This Torch", version);
+        // From 16 µs to 0.5 s; API servers wait for 2 s.
+        let admission_duration = Histogram::new(exponential_buckets(16e-6, 2.0, 16));
+        let help = "How long an admission review was worked on, once it was read";
+        registry.register_with_unit("admission_duration", help, Unit::Seconds, admission_duration.clone());
         macro_rules! register {
             ($($name:literal, $help:literal => $metric:ident),* $(,)?) => {
                 $(let $metric = Default::default(); registry.register($name, $help, Clone::clone(&$metric));)*
-                Self { $($metric,)* registry }
+                Self { admission_duration, $($metric,)* registry }
             };
         }
         register! {
@@ -95,6 +110,9 @@ impl Default for Metrics {
             "nodes", "Configured nodes, by whether their address is known" => nodes,
             "leader", "Whether this replica leads" => leader,
             "injection_writes", "Writes of what the admission policy injects from" => injection_writes,
+            "config_hash", "Of the configuration in force: replicas that differ in it have seen different files" => config_hash,
+            "config_last_reload_successful", "Whether the configuration file as it is now was taken" => config_taken,
+            "config_last_reload_success_timestamp_seconds", "When a configuration was taken last" => config_taken_at,
             "certificate_expiration_timestamp_seconds", "When the serving certificate ends" => certificate_end,
             "injection_nodes", "Configured nodes, by whether there is room for them in what the admission policy injects from" => injection_nodes,
         }
@@ -102,6 +120,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// A review was worked on for so long.
+    pub fn admission_took(&self, time: Duration) {
+        self.admission_duration.observe(time.as_secs_f64());
+    }
+
     /// A review was answered.
     pub fn admission(&self, injected: bool, reason: &'static str) {
         let outcome = if injected { "injected" } else { "unchanged" };
@@ -131,6 +154,17 @@ impl Metrics {
     /// The configuration file changed.
     pub fn reload(&self, taken: bool) {
         self.reloads.get_or_create(&Outcome { outcome: outcome(taken) }).inc();
+        self.config_taken.set(taken.into());
+    }
+
+    /// This configuration is in force since now.
+    pub fn config(&self, text: &str) {
+        // As many bits as a float can tell.
+        let hash =
+            digest(&SHA256, text.as_bytes()).as_ref()[..6].iter().fold(0, |n, &b| n << 8 | i64::from(b));
+        self.config_hash.set(hash);
+        self.config_taken.set(1);
+        self.config_taken_at.set(Timestamp::now().as_second());
     }
 
     /// A request to REST was let pass, or was not.
@@ -163,11 +197,19 @@ impl Metrics {
         self.certificate_end.set(at);
     }
 
-    /// The metrics in the text form of OpenMetrics.
-    pub fn text(&self) -> String {
+    /// The metrics, and those of `more`, in the text form of OpenMetrics.
+    pub fn text_with(&self, more: &Registry) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes everything");
+        let encoded =
+            encode_registry(&mut text, &self.registry).and_then(|()| encode_registry(&mut text, more));
+        encoded.and_then(|()| encode_eof(&mut text)).expect("a String takes everything");
         text
+    }
+
+    /// The metrics alone.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        self.text_with(&Registry::default())
     }
 }
 

@@ -49,6 +49,11 @@ impl Live {
             places: Arc::new(Semaphore::new(MOST_FOLLOWERS)),
         }
     }
+
+    /// Whether this replica leads now.
+    pub(super) fn leads(&self) -> bool {
+        self.leadership.borrow().is_ours()
+    }
 }
 
 /// The routes, for the pod's loopback only.

@@ -418,3 +418,32 @@ async fn changes_are_told_to_those_who_follow_and_nothing_else_is() {
     context.shutdown.stop();
     assert_eq!(next_status(&mut body).await, None);
 }
+
+#[tokio::test]
+async fn the_leader_shows_each_node_as_it_is_now_and_others_show_none() {
+    let Bed { mut context, .. } = bed(&["da-bridge-1-0"]);
+    let scrape = async |context: &Context| {
+        let request = http::Request::get("/metrics").body(Body::empty()).unwrap();
+        send(plain_routes(context.clone()), request).await.2
+    };
+    let address = |pod: &str| {
+        format!(
+            "multiaddr{{service_name=\"torch\",node_name=\"{pod}\",multiaddress=\"/dns/{pod}/tcp/2121/p2p/{PEER}\",namespace=\"da\"}} 1\n"
+        )
+    };
+    let text = scrape(&context).await;
+    assert!(
+        text.contains(&address("da-bridge-1-0")) && text.contains("\ntorch_reachable_nodes 0\n"),
+        "{text}"
+    );
+    context.view.store(Arc::new(snapshot(&["da-full-1-0"])));
+    let text = scrape(&context).await;
+    assert!(
+        text.contains(&address("da-full-1-0")) && !text.contains("da-bridge-1-0"),
+        "no stale series: {text}"
+    );
+    assert_eq!(text.matches("# EOF").count(), 1);
+    context.live = Live::new("torch-1", watch::channel(Leadership::default()).1, watch::channel(()).1);
+    let text = scrape(&context).await;
+    assert!(!text.contains("multiaddr") && text.contains("torch_leader"), "{text}");
+}
