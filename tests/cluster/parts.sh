@@ -20,7 +20,8 @@ get_parts() {
   need_go
   need_rust
   install_packages
-  [ -d "$parts" ] || build
+  # In a shell of its own, with which the lock ends: the daemons that are started later would hold it on.
+  [ -d "$parts" ] || (build)
 }
 
 install_packages() {
@@ -92,13 +93,11 @@ watch_log() {
   done
 }
 
-# go_program PACKAGE@VERSION [TAGS]: builds it, once; prints its path. The Go module proxy's checksum database vouches
-# for the sources.
+# go_program PACKAGE@VERSION [TAGS]: builds it, once; prints its path. Go's checksum database vouches for the sources.
+# To be called by $(…), with whose shell the lock ends.
 go_program() {
   local folder=$cache/${1##*/} package=${1%@*}
-  if [ ! -d "$folder" ]; then
-    lock 8 build
-  fi
+  [ -d "$folder" ] || lock 8 "${1##*/}"
   if [ ! -d "$folder" ]; then
     need_go
     say "building ${1##*/}, once, into $folder"
@@ -106,7 +105,7 @@ go_program() {
     (cd / && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-buildvcs=false GOBIN=$folder.new \
       go install -trimpath -ldflags "-s -w" -tags "${2:-}" "$1" >&2) || die "cannot build $1"
     mv "$folder.new" "$folder"
-    say "built ${1##*/} in ${SECONDS} s"
+    say "built ${1##*/}, after ${SECONDS} s"
   fi
   echo "$folder/${package##*/}"
 }
