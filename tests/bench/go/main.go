@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"log"
 
 	"github.com/go-logr/logr"
@@ -55,14 +56,16 @@ func main() {
 	flag.StringVar(&i.peers, "peers", "", "the value that these get")
 	flag.Parse()
 
+	// Of each client that goes away it would write a line.
+	log.SetOutput(io.Discard)
 	ctrllog.SetLogger(logr.Discard())
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: *port, CertDir: *directory})
 	server.Register("/mutate", admission.WithDefaulter(scheme, &i))
 	if err := server.Start(signals.SetupSignalHandler()); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 }

@@ -16,9 +16,6 @@ use crate::{patches, plot};
 /// How often each server is asked in each case.
 const ROUNDS: usize = 5;
 
-/// For how long, in seconds.
-const SECONDS: u32 = 2;
-
 /// How long a server is left alone before its memory is looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -170,7 +167,7 @@ impl<'a> Bench<'a> {
     fn ask(&self, server: &Server, review: &Review, load: Load) -> anyhow::Result<Sample> {
         let body = self.body(server, review)?;
         let before = server.process.cpu()?;
-        let seen = load.run(&server.url(review), &body, SECONDS)?;
+        let seen = load.run(&server.url(review), &body)?;
         let cpu = server.process.cpu()? - before;
         Ok(Sample {
             case: String::new(),
@@ -193,7 +190,8 @@ impl<'a> Bench<'a> {
     fn curl(&self, server: &Server, review: &Review) -> anyhow::Result<Vec<u8>> {
         let body = format!("@{}", self.body(server, review)?.display());
         let mut command = std::process::Command::new("curl");
-        command.args(["--silent", "--fail", "--insecure", "--data-binary", &body, &server.url(review)]);
+        command.args(["--silent", "--fail", "--insecure", "--header", "Content-Type: application/json"]);
+        command.args(["--data-binary", &body, &server.url(review)]);
         let done = command.output()?;
         anyhow::ensure!(done.status.success(), "{} does not answer {}", server.name, review.name);
         Ok(done.stdout)

@@ -40,12 +40,12 @@ pub struct Seen {
 }
 
 impl Load {
-    /// Sends the body for so many seconds.
-    pub fn run(self, url: &str, body: &Path, seconds: u32) -> anyhow::Result<Seen> {
+    /// Sends the body for some seconds.
+    pub fn run(self, url: &str, body: &Path) -> anyhow::Result<Seen> {
         let seen = match self {
-            Self::Most => wrk(url, body, seconds, "keep-alive")?,
-            Self::Connections => wrk(url, body, seconds, "close")?,
-            Self::Rate(rate) => oha(url, body, seconds, rate)?,
+            Self::Most => wrk(url, body, "keep-alive")?,
+            Self::Connections => wrk(url, body, "close")?,
+            Self::Rate(rate) => oha(url, body, rate)?,
         };
         anyhow::ensure!(seen.requests > 0.0, "{url}: no request was answered");
         anyhow::ensure!(seen.failures == 0.0, "{url}: {} of {} failed", seen.failures, seen.requests);
@@ -53,17 +53,17 @@ impl Load {
     }
 }
 
-fn wrk(url: &str, body: &Path, seconds: u32, connection: &str) -> anyhow::Result<Seen> {
+fn wrk(url: &str, body: &Path, connection: &str) -> anyhow::Result<Seen> {
     let mut command = pinned("wrk");
-    command.args(["-t1", "-c", CONNECTIONS, "-d", &seconds.to_string(), "-s", SCRIPT, url, "--"]);
+    command.args(["-t1", "-c", CONNECTIONS, "-d", "1", "-s", SCRIPT, url, "--"]);
     run(command.arg(body).arg(connection))
 }
 
-fn oha(url: &str, body: &Path, seconds: u32, rate: u32) -> anyhow::Result<Seen> {
+fn oha(url: &str, body: &Path, rate: u32) -> anyhow::Result<Seen> {
     let mut command = pinned("oha");
     command.args(["--no-tui", "--output-format", "json", "--insecure", "--http-version", "1.1"]);
     command.args(["-m", "POST", "-T", "application/json", "-D"]).arg(body);
-    command.args(["-w", "-c", CONNECTIONS, "-z", &format!("{seconds}s")]);
+    command.args(["-w", "-c", CONNECTIONS, "-z", "3s"]);
     command.args(["-q", &rate.to_string(), "--latency-correction", url]);
     run::<Said>(&mut command).map(Seen::from)
 }

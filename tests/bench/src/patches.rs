@@ -11,7 +11,8 @@ pub fn apply(review: &str, answer: &[u8]) -> anyhow::Result<Value> {
     let answer: Value = serde_json::from_slice(answer)?;
     anyhow::ensure!(answer["response"]["allowed"] == true, "it is not allowed: {answer}");
     if let Some(patch) = answer["response"].get("patch") {
-        json_patch::patch(&mut pod, &serde_json::from_slice(&bytes(patch)?)?)?;
+        let patch: json_patch::Patch = serde_json::from_slice(&bytes(patch)?)?;
+        json_patch::patch(&mut pod, &patch)?;
     }
     Ok(pod)
 }
