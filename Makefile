@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart reproducible lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart reproducible bench lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -52,6 +52,10 @@ chart:
 # Two builds in two folders are the same, byte for byte.
 reproducible:
 	@tests/reproducible/run
+
+# Torch beside a bare server, an injector in Rust and one in Go, on this machine; some ten minutes.
+bench:
+	@tests/bench/run
 
 lint:
 	@tests/lint

@@ -6,8 +6,6 @@
 mod mount;
 mod view;
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
@@ -302,7 +300,16 @@ fn annotate(pod: &Pod<'_>, done: &str) -> Option<Operation> {
     Some(Operation { op: "add", path, value })
 }
 
-/// The `AdmissionReview` as the API documents it: the patch in base64.
+/// The `AdmissionReview` to send.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+/// As the API documents it: the patch in base64.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response<'a> {
@@ -313,19 +320,22 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Cow<'static, str>>,
+    warnings: Vec<&'static str>,
 }
 
 fn answer(uid: &str, decision: Decision) -> Answer {
     let mut response = Response { uid, allowed: true, patch_type: None, patch: None, warnings: vec![] };
     if !decision.patch().is_empty() {
         response.patch_type = Some("JSONPatch");
-        response.patch = Some(BASE64.encode(json!(decision.patch()).to_string()));
+        response.patch = Some(BASE64.encode(encode(&decision.patch())));
     }
-    response.warnings.extend(decision.warning().map(Cow::Borrowed));
-    let review =
-        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-    Answer { decision, body: review.to_string().into_bytes() }
+    response.warnings.extend(decision.warning());
+    let review = Answered { api_version: "admission.k8s.io/v1", kind: "AdmissionReview", response };
+    Answer { body: encode(&review), decision }
+}
+
+fn encode(of: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(of).expect("its keys are text, and a Vec takes everything")
 }
 
 #[cfg(test)]

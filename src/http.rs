@@ -64,6 +64,8 @@ pub struct Context {
 
 /// The routes on the TLS port.
 pub fn routes(context: Context) -> Router {
+    // Handlers get a copy for each request.
+    let context = Arc::new(context);
     let mutate = post(mutate);
     let mutate = if context.client_certificate {
         mutate.route_layer(middleware::from_fn_with_state(context.clone(), auth::check_client))
@@ -82,6 +84,7 @@ pub fn routes(context: Context) -> Router {
 
 /// The routes on the plain port.
 pub fn plain_routes(context: Context) -> Router {
+    let context = Arc::new(context);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -91,7 +94,7 @@ pub fn plain_routes(context: Context) -> Router {
 }
 
 /// Answers a review from memory: no call, and no lock across an await.
-async fn mutate(State(context): State<Context>, request: Request) -> Response {
+async fn mutate(State(context): State<Arc<Context>>, request: Request) -> Response {
     let body = match context.bodies.read(request, body::MOST).await {
         Ok(body) => body,
         Err(missing) => return rest::Failure::from(missing).into_response(),
@@ -110,7 +113,7 @@ async fn mutate(State(context): State<Context>, request: Request) -> Response {
     }
 }
 
-async fn readyz(State(context): State<Context>, Query(query): Query<Vec<(String, String)>>) -> Response {
+async fn readyz(State(context): State<Arc<Context>>, Query(query): Query<Vec<(String, String)>>) -> Response {
     let (well, report) = context.health.report();
     let ready = well && !context.shutdown.is_draining();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -84,7 +84,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 
 /// Lets a review pass that comes by a connection on which a client certificate was shown.
 pub(super) async fn check_client(
-    State(context): State<super::Context>,
+    State(context): State<Arc<super::Context>>,
     request: Request,
     next: Next,
 ) -> Response {

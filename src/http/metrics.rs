@@ -3,6 +3,8 @@
 //! What it shows of the nodes is made of the view at each scrape, so that no series outlives what it is of, and
 //! by the leader alone, which has seen inside of them and beside which all others would count once more.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
@@ -16,7 +18,7 @@ use crate::plan::{NodeState, Reach, Wait};
 
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn metrics(State(context): State<Context>) -> impl IntoResponse {
+pub(super) async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, FORM)], context.metrics.text_with(&nodes(&context)))
 }
 

@@ -36,9 +36,9 @@ const LEARN: Duration = Duration::from_secs(8);
 const ASK_AGAIN: &str = "2";
 
 /// The routes, each behind the guard. (What is no path or method is told to everybody.)
-pub(super) fn routes(guard: &Arc<Guard>) -> Router<Context> {
+pub(super) fn routes(guard: &Arc<Guard>) -> Router<Arc<Context>> {
     let check = middleware::from_fn_with_state(Arc::clone(guard), auth::check);
-    let guarded = |handlers: MethodRouter<Context>| handlers.route_layer(check.clone());
+    let guarded = |handlers: MethodRouter<Arc<Context>>| handlers.route_layer(check.clone());
     Router::new()
         .route("/config", guarded(get(config)))
         .route("/list", guarded(get(list)))
@@ -123,11 +123,11 @@ pub(super) async fn method_not_allowed() -> Failure {
     )
 }
 
-async fn config(State(context): State<Context>) -> Response {
+async fn config(State(context): State<Arc<Context>>) -> Response {
     Answer::ok(&*context.view.load().config).into_response()
 }
 
-async fn list(State(context): State<Context>, headers: HeaderMap) -> Response {
+async fn list(State(context): State<Arc<Context>>, headers: HeaderMap) -> Response {
     let errors = match context.forward.get("/list", &headers).await {
         Some(Ok(answer)) => return answer,
         Some(Err(why)) => vec![format!("{why}; what only it has seen is not shown")],
@@ -153,7 +153,7 @@ struct Many {
 }
 
 async fn generate(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -173,7 +173,7 @@ async fn generate(
     Ok(Answer { trusted_peers: Some(json!(value)), ..Answer::ok(addresses) }.into_response())
 }
 
-async fn generate_all(State(context): State<Context>, request: Request) -> Result<Response, Failure> {
+async fn generate_all(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Failure> {
     let Many { pod_name: asked } =
         parse_or_default(&read(&context, request).await?, r#"{"podName": ["<a pod or node name>", …]}"#)?;
     let names = if asked.is_empty() { all_names(&context.view.load()) } else { distinct(asked)? };

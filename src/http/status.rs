@@ -57,7 +57,7 @@ impl Live {
 }
 
 /// The routes, for the pod's loopback only.
-pub(super) fn routes() -> Router<Context> {
+pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new()
         .route("/status", get(status))
         .route("/status/events", get(events))
@@ -89,16 +89,16 @@ fn with_status<T>(context: &Context, f: impl FnOnce(Status<'_>) -> T) -> T {
     })
 }
 
-async fn status(State(context): State<Context>) -> Response {
+async fn status(State(context): State<Arc<Context>>) -> Response {
     with_status(&context, |status| Json(status).into_response())
 }
 
-async fn events(State(context): State<Context>) -> Result<Response, Failure> {
+async fn events(State(context): State<Arc<Context>>) -> Result<Response, Failure> {
     let Ok(place) = Arc::clone(&context.live.places).try_acquire_owned() else {
         let error = format!("{MOST_FOLLOWERS} follow the changes already: ask again, or GET /status");
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
     };
-    Ok(Sse::new(changes(context, place)).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(changes(Context::clone(&context), place)).keep_alive(KeepAlive::default()).into_response())
 }
 
 /// The status, and again whenever it has changed.

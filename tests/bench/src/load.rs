@@ -1,0 +1,113 @@
+//! Load, and what is seen of the answers: by wrk as much as a server can do, which takes the least of the
+//! processor for each request, and by oha at a rate that does not wait for answers.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The processor that the load comes from.
+const PROCESSOR: &str = "1";
+
+/// How many connections are used at once.
+const CONNECTIONS: &str = "16";
+
+/// The script that has wrk say what [`Seen`] reads.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/load.lua");
+
+/// How a server is asked.
+#[derive(Clone, Copy)]
+pub enum Load {
+    /// As fast as it answers.
+    Most,
+    /// As fast as it answers, each time by a new connection.
+    Connections,
+    /// So many times per second, whether it has answered or not: who waits to be sent waits, too.
+    Rate(u32),
+}
+
+/// What was seen.
+#[derive(Deserialize)]
+pub struct Seen {
+    pub requests: f64,
+    pub seconds: f64,
+    failures: f64,
+    /// Within how many milliseconds 50, 90, 99 and 99.9 of 100 were answered.
+    pub milliseconds: [f64; 4],
+}
+
+impl Load {
+    /// Sends the body for some seconds.
+    pub fn run(self, url: &str, body: &Path) -> anyhow::Result<Seen> {
+        let seen = match self {
+            Self::Most => wrk(url, body, "keep-alive")?,
+            Self::Connections => wrk(url, body, "close")?,
+            Self::Rate(rate) => oha(url, body, rate)?,
+        };
+        anyhow::ensure!(seen.requests > 0.0, "{url}: no request was answered");
+        anyhow::ensure!(seen.failures == 0.0, "{url}: {} of {} failed", seen.failures, seen.requests);
+        Ok(seen)
+    }
+}
+
+fn wrk(url: &str, body: &Path, connection: &str) -> anyhow::Result<Seen> {
+    let mut command = pinned("wrk");
+    command.args(["-t1", "-c", CONNECTIONS, "-d", "1", "-s", SCRIPT, url, "--"]);
+    run(command.arg(body).arg(connection))
+}
+
+fn oha(url: &str, body: &Path, rate: u32) -> anyhow::Result<Seen> {
+    let mut command = pinned("oha");
+    command.args(["--no-tui", "--output-format", "json", "--insecure", "--http-version", "1.1"]);
+    command.args(["-m", "POST", "-T", "application/json", "-D"]).arg(body);
+    command.args(["-w", "-c", CONNECTIONS, "-z", "3s"]);
+    command.args(["-q", &rate.to_string(), "--latency-correction", url]);
+    run::<Said>(&mut command).map(Seen::from)
+}
+
+fn pinned(program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", PROCESSOR, program]);
+    command
+}
+
+/// What a program says in the last of its output.
+fn run<T: DeserializeOwned>(command: &mut Command) -> anyhow::Result<T> {
+    let done = command.output().context("cannot start taskset")?;
+    let said = String::from_utf8_lossy(&done.stdout);
+    let json = said.find('{').map_or("", |at| &said[at..]);
+    serde_json::from_str(json).with_context(|| format!("{said}{}", String::from_utf8_lossy(&done.stderr)))
+}
+
+/// What oha says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    summary: Summary,
+    latency_percentiles: HashMap<String, Option<f64>>,
+    status_code_distribution: HashMap<String, f64>,
+    error_distribution: HashMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    total: f64,
+}
+
+impl From<Said> for Seen {
+    fn from(said: Said) -> Self {
+        let good = said.status_code_distribution.get("200").copied().unwrap_or_default();
+        let answered: f64 = said.status_code_distribution.values().sum();
+        let failed: f64 = said.error_distribution.values().sum();
+        let at = |p| said.latency_percentiles.get(p).copied().flatten().unwrap_or(f64::NAN) * 1000.0;
+        Self {
+            requests: good,
+            seconds: said.summary.total,
+            failures: answered - good + failed,
+            milliseconds: ["p50", "p90", "p99", "p99.9"].map(at),
+        }
+    }
+}
