@@ -175,7 +175,11 @@ fn t12_hostile_containers() {
     bed.exec("expansion", &["test", "!", "-e", "/tmp/run"]);
 
     bed.pods.stay_as_they_are(A_WHILE);
-    bed.assert_restarts([("da-bridge-1", 1), ("da-full-1", 1)]);
+    for node in ["da-bridge-1", "da-full-1"] {
+        // On a slow machine the other may be known before this one is created.
+        let was_early = bed.pods.now().of(node)[0].variable("TRUSTED_PEERS").is_none();
+        assert_eq!(bed.pods.restarts(node), usize::from(was_early), "{node}");
+    }
     for node in UNKNOWN {
         assert_eq!(torch.node(node).unwrap()["address"], json!(null), "{node}");
     }
