@@ -33,7 +33,7 @@ pub struct ServeArgs {
     /// Where to serve /mutate and REST, by TLS
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
-    /// Where to serve /healthz, /readyz and /metrics, and to the pod itself the page and /status, in plain HTTP
+    /// Where to serve /healthz, /readyz and /metrics, and to the pod itself /status, in plain HTTP
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub plain_listen: SocketAddr,
     /// The namespace of the nodes; by default the one that Torch's pod or the kubeconfig is in

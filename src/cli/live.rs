@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 /// What a node waits for.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 pub struct Wait {
     pub reason: String,
     pub message: String,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::live::{Status, Torch, Which};
+use super::live::{Changes, Status, Torch, Which};
 
 const EXAMPLES: &str = "\
 It needs leave to get the Lease `torch` and to create pods/portforward in Torch's namespace.
@@ -59,26 +59,17 @@ impl StatusArgs {
             return self.print(torch.status().await?);
         }
         // What is wrong from the start will not become right.
-        let mut changes = Some(torch.follow().await?);
+        let mut changes = torch.follow().await?;
         loop {
-            let ended = match &mut changes {
-                Some(changes) => changes.next().await,
-                None => torch.follow().await.map(|followed| {
-                    changes = Some(followed);
-                    None
-                }),
-            };
-            match ended {
-                Ok(Some(status)) => {
-                    self.print(status)?;
-                    continue;
+            match changes.next().await {
+                Ok(Some(status)) => self.print(status)?,
+                ended => {
+                    if let Err(error) = ended {
+                        anstream::eprintln!("{error:#}; trying again");
+                    }
+                    changes = follow_again(&torch).await;
                 }
-                Ok(None) if changes.is_some() => {}
-                Ok(None) => continue,
-                Err(error) => anstream::eprintln!("{error:#}; trying again"),
             }
-            changes = None;
-            tokio::time::sleep(AGAIN).await;
         }
     }
 
@@ -95,5 +86,16 @@ impl StatusArgs {
         };
         let mut out = anstream::stdout();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+    }
+}
+
+/// Tries until it can.
+async fn follow_again(torch: &Torch) -> Changes {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        match torch.follow().await {
+            Ok(changes) => return changes,
+            Err(error) => anstream::eprintln!("{error:#}; trying again"),
+        }
     }
 }

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::Context;
 use crate::plan::{NodeState, Reach, Wait};
+use crate::telemetry::Reason;
 
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -29,11 +30,6 @@ struct Multiaddr {
     node_name: String,
     multiaddress: String,
     namespace: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
 }
 
 fn nodes(context: &Context) -> Registry {

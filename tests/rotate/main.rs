@@ -57,7 +57,7 @@ const FULL: Least = Least { through: 10_000, direct: 100_000, leaves: 12, cas: 4
 const SHORT: Least = Least { through: 400, direct: 4_000, leaves: 3, cas: 2 };
 
 /// Seconds: what Torch makes lives so long, a CA and a certificate, and a CA has to be published so long. Each
-/// is made anew at two thirds, and what is left has to do for a busy machine, as ten days do in real life.
+/// is made anew at two thirds, and what is left has to do for a busy machine, as a month does in real life.
 const LIVES: &str = "90 40 6";
 
 /// However slow the machine is.
