@@ -6,13 +6,13 @@
 mod file;
 mod meshes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::peers::{Address, Book, Pods, Who};
+use crate::peers::{Address, Book, Known, Pods, Who, ordinal_order};
 
 pub use file::{Problem, Problems, parse};
 pub use meshes::Meshes;
@@ -199,35 +199,50 @@ impl Config {
     pub fn trusted_peers(&self, book: &Book, who: Who<'_>) -> Vec<Address> {
         let include_self = self.settings(who).is_some_and(|s| s.include_self);
         let own = book.nodes.get(who.pod).map(|known| &known.address);
-        let mut addresses: Vec<Address> = Vec::new();
-        for group in self.groups_of(who) {
-            for peer in &self.groups[group].peers {
-                for (pod, known) in book.pods_of(&peer.node_name) {
-                    let wanted = include_self || (pod != who.pod && Some(&known.address) != own);
-                    if wanted && !addresses.contains(&known.address) {
-                        addresses.push(known.address.clone());
-                    }
-                }
-            }
-        }
-        addresses
+        let groups = self.groups_of(who);
+        let mut peers: Vec<_> = self.known_in(&groups, book).collect();
+        peers.sort_by_cached_key(|&(place, pod, _)| (place, ordinal_order(pod)));
+        let mut given = HashSet::new();
+        let is_peer = |pod: &str, address: &Address| pod != who.pod && Some(address) != own;
+        let wanted = peers.into_iter().filter(|(_, pod, known)| include_self || is_peer(pod, &known.address));
+        let addresses = wanted.map(|(_, _, known)| &known.address);
+        addresses.filter(|&address| given.insert(address)).cloned().collect()
+    }
+
+    /// When the last address in these groups was learned.
+    pub fn last_learned(&self, groups: &[usize], book: &Book) -> Option<Timestamp> {
+        self.known_in(groups, book).map(|(_, _, known)| known.learned).max()
+    }
+
+    /// The known pods that these groups name, with where they are named: as often as that is.
+    fn known_in<'a>(
+        &'a self,
+        groups: &'a [usize],
+        book: &'a Book,
+    ) -> impl Iterator<Item = ((usize, usize), &'a str, &'a Known)> {
+        book.nodes.iter().flat_map(move |(pod, known)| {
+            let places = self.places_of(known.who(pod)).filter(|(group, _)| groups.contains(group));
+            places.map(move |&place| (place, pod.as_str(), known))
+        })
     }
 
     /// The members of a group that keep it from being complete: those of which no address is known,
     /// and the pods there are of which none is.
     pub fn missing(&self, group: usize, book: &Book, pods: &Pods) -> Vec<String> {
-        let mut missing = Vec::new();
-        for peer in &self.groups[group].peers {
-            let mut unknown: Vec<&str> = pods
-                .values()
-                .filter(|pod| pod.who().is(&peer.node_name) && !book.nodes.contains_key(&pod.name))
-                .map(|pod| pod.name.as_str())
-                .collect();
-            if unknown.is_empty() && book.pods_of(&peer.node_name).is_empty() {
-                unknown.push(&peer.node_name);
+        let peers = &self.groups[group].peers;
+        let in_group = |&&(of, _): &&(usize, usize)| of == group;
+        let known: HashSet<usize> = self.known_in(&[group], book).map(|((_, peer), ..)| peer).collect();
+        let mut unknown: Vec<Vec<&str>> = vec![Vec::new(); peers.len()];
+        for pod in pods.values().filter(|pod| !book.nodes.contains_key(&pod.name)) {
+            for &(_, peer) in self.places_of(pod.who()).filter(in_group) {
+                unknown[peer].push(&pod.name);
             }
-            missing.extend(unknown.into_iter().map(String::from));
         }
-        missing
+        for (place, peer) in peers.iter().enumerate() {
+            if unknown[place].is_empty() && !known.contains(&place) {
+                unknown[place].push(&peer.node_name);
+            }
+        }
+        unknown.into_iter().flatten().map(String::from).collect()
     }
 }

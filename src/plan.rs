@@ -316,8 +316,7 @@ impl<'a> Node<'a> {
 
     /// When the last address of its groups was learned.
     fn last_learned(&self, world: World<'_>) -> Option<Timestamp> {
-        let peers = self.groups.iter().flat_map(|&g| &world.config.groups[g].peers);
-        peers.flat_map(|peer| world.book.pods_of(&peer.node_name)).map(|(_, known)| known.learned).max()
+        world.config.last_learned(&self.groups, world.book)
     }
 
     fn acts(&self, world: World<'_>, agenda: &mut Agenda) {
@@ -434,10 +433,11 @@ impl<'a> Node<'a> {
 /// The configured names that no pod answers to.
 fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
     let mut seen = HashSet::new();
+    let pods = world.pods.values().flat_map(|pod| [Some(&*pod.name), pod.workload.as_deref()]);
+    let there: HashSet<&str> = pods.flatten().collect();
     let peers = world.config.groups.iter().flat_map(|g| &g.peers);
     peers.filter_map(move |peer| {
-        let there = world.pods.values().any(|pod| pod.who().is(&peer.node_name));
-        if there || !seen.insert(&peer.node_name) {
+        if there.contains(&*peer.node_name) || !seen.insert(&peer.node_name) {
             return None;
         }
         let who = Who { pod: &peer.node_name, workload: None };

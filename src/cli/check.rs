@@ -19,7 +19,7 @@ Examples:
   torch check --output json config.yaml    # [{\"line\": 3, \"column\": 7, \"message\": \"…\"}, …]; [] is good
   torch check --cluster -n torch           # API server, webhook, certificates, replicas, rights, nodes
 
-With --cluster it needs leave to list mutatingwebhookconfigurations and endpointslices, to get pods and the
+With --cluster it needs leave to list mutatingwebhookconfigurations and endpointslices, to get services, pods and the
 Lease `torch`, and to create subjectaccessreviews and, in Torch's namespace, pods/portforward.";
 
 /// What `torch check` is told.

@@ -146,7 +146,8 @@ fn bundle(registration: &Registration) -> Finding {
 
 async fn replicas(cluster: &Cluster, registration: &Registration) -> anyhow::Result<Vec<Endpoint>> {
     let (service, namespace) = registration.service().context("the webhook has no Service")?;
-    let replicas = cluster.endpoints(service).await?;
+    let (_, port) = registration.endpoint().context("the webhook has no address")?;
+    let replicas = cluster.endpoints(service, port).await?;
     if replicas.is_empty() {
         bail!("no pod is behind the Service {service} in namespace {namespace}");
     }

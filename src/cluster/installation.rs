@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 
@@ -57,15 +57,18 @@ impl Cluster {
         Ok(all.filter(|registration| registration.service().is_some_and(is_ours)).collect())
     }
 
-    /// The pods behind a Service.
+    /// The pods behind a port of a Service.
     ///
     /// # Errors
-    /// Where the call fails.
-    pub async fn endpoints(&self, service: &str) -> Result<Vec<Endpoint>, Error> {
+    /// Where a call fails, or there is no such Service.
+    pub async fn endpoints(&self, service: &str, port: u16) -> Result<Vec<Endpoint>, Error> {
+        let found = call(|| format!("get service {service}"), self.api::<Service>().get(service)).await?;
+        let ports = found.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let name = ports.into_iter().find(|found| found.port == i32::from(port)).and_then(|port| port.name);
         let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
         let act = || format!("list endpointslices of {service}");
         let slices = call(act, self.api::<EndpointSlice>().list(&of_service)).await?;
-        Ok(slices.items.iter().flat_map(endpoints).collect())
+        Ok(slices.items.iter().flat_map(|slice| endpoints(slice, name.as_deref())).collect())
     }
 
     /// The name of the ServiceAccount that a pod runs as.
@@ -113,8 +116,11 @@ impl Cluster {
     }
 }
 
-fn endpoints(slice: &EndpointSlice) -> Vec<Endpoint> {
-    let port = slice.ports.iter().flatten().find_map(|port| u16::try_from(port.port?).ok());
+/// Those that have a port of that name; the only port of a Service needs none.
+fn endpoints(slice: &EndpointSlice, name: Option<&str>) -> Vec<Endpoint> {
+    let is_named =
+        |port: &&EndpointPort| port.name.as_deref().unwrap_or_default() == name.unwrap_or_default();
+    let port = slice.ports.iter().flatten().find(is_named).and_then(|port| u16::try_from(port.port?).ok());
     let all = slice.endpoints.iter().flatten().filter_map(|endpoint| {
         Some(Endpoint {
             pod: endpoint.target_ref.as_ref()?.name.clone()?,

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use jiff::ToSpan as _;
 
 use super::*;
@@ -115,7 +117,7 @@ impl Sim {
         let settings = self.config.settings(pod.who()).unwrap();
         let place = self.pods.keys().position(|n| n == name).unwrap();
         let known = Known {
-            address: address(pod, settings, &self.services, &PEERS[place].parse().unwrap()),
+            address: address(pod, settings, &self.services, &PEERS[place % PEERS.len()].parse().unwrap()),
             workload: pod.workload.clone(),
             container: pod.containers[0].id.clone().unwrap(),
             learned: self.now,
@@ -805,4 +807,27 @@ fn a_node_without_its_container_or_pod_says_so() {
     assert_eq!(sim.lacking(), [""; 0]);
     assert_eq!(sim.waits("a-0"), Some("container"));
     assert_eq!(sim.waits("b"), Some("pod"));
+}
+
+/// How long it takes to plan for a group of so many, all of them early and known: the shortest of three times.
+fn time_of(size: usize) -> Duration {
+    let peers: Vec<String> = (0..size).map(|n| format!("{{nodeName: node-{n}}}")).collect();
+    let mut sim = Sim::new(&format!("mutualPeers: [{{peers: [{}]}}]", peers.join(", ")));
+    for n in 0..size {
+        let set = format!("node-{n}");
+        sim.start(&set, None);
+        sim.learn(&format!("{set}-0"));
+    }
+    let time = |_| {
+        let begun = Instant::now();
+        assert_eq!(sim.plan().nodes.len(), size);
+        begun.elapsed()
+    };
+    (0..3).map(time).min().expect("there are three")
+}
+
+#[test]
+fn the_work_for_a_group_grows_no_faster_than_its_pairs() {
+    let (few, many) = (time_of(50), time_of(400));
+    assert!(many < few * 8 * 8 * 3, "{few:?} for 50, {many:?} for 400");
 }
