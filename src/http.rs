@@ -5,6 +5,8 @@ mod body;
 mod fair;
 mod forward;
 mod metrics;
+#[cfg(test)]
+mod openapi;
 mod rest;
 mod shared;
 mod status;

@@ -1,0 +1,1 @@
+//! Whether `docs/operations.md` knows all that Torch says of itself.
