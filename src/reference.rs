@@ -2,8 +2,10 @@
 
 mod command_line;
 mod configuration;
+mod links;
 mod operations;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::{env, fs};
 
@@ -39,15 +41,48 @@ pub(crate) fn keep_part(name: &str, text: &str) {
     keep(name, &format!("{before}{BEGIN}\n{}\n{END}{after}", text.trim_end().to_owned() + "\n"));
 }
 
-/// The first column of the tables of a Markdown file below a heading and up to the next one: the words in backticks.
-pub(crate) fn first_column(document: &str, heading: &str) -> Vec<String> {
-    let at = document.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no {heading}"));
-    let section = document[at + 1 + heading.len()..].split("\n## ").next().unwrap_or_default();
-    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    cells.flat_map(words).collect()
+/// The words in backticks in a column of the tables below a heading of a Markdown file, up to the next such heading.
+fn column(document: &str, heading: &str, column: usize) -> BTreeSet<String> {
+    let begin = format!("\n{heading}\n");
+    let (_, rest) = document.split_once(&begin).unwrap_or_else(|| panic!("there is no {heading}"));
+    let rows =
+        rest.split("\n## ").next().unwrap_or_default().lines().filter_map(|line| line.strip_prefix("| "));
+    rows.filter_map(|row| row.split(" | ").nth(column)).flat_map(words).map(String::from).collect()
 }
 
 /// The words in backticks.
-fn words(text: &str) -> Vec<String> {
-    text.split('`').skip(1).step_by(2).map(String::from).collect()
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// All Markdown files that are written by hand, by name, with what stands in them.
+fn documents() -> Vec<(String, String)> {
+    files("", "md")
+}
+
+/// The source of Torch without its tests.
+fn sources() -> Vec<(String, String)> {
+    let mut sources = files("src", "rs");
+    sources.retain(|(name, _)| !name.contains("tests") && !name.starts_with("src/reference"));
+    sources
+}
+
+/// The files of a folder that end so, of those below it, too.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut names: Vec<_> = fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap()).collect();
+    names.sort_by_key(fs::DirEntry::file_name);
+    for entry in names {
+        let name = entry.file_name().into_string().expect("file names are UTF-8");
+        let below = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+        let is_ours = !name.starts_with('.') && name != "target" && name != "node_modules";
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() && is_ours => found.extend(files(&below, ending)),
+            kind if kind.is_file() && name.ends_with(&format!(".{ending}")) => {
+                found.push((below.clone(), read(&below)))
+            }
+            _ => {}
+        }
+    }
+    found
 }
