@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::{keep, keep_part};
+use super::{documents, keep, keep_part};
 use crate::config::{parse, schema};
 
 #[test]
@@ -32,6 +32,17 @@ fn every_example_of_an_option_is_taken() {
             _ => json!({"mutualPeers": [{"peers": pair}], option: example}),
         };
         parse(&file.to_string()).unwrap_or_else(|problems| panic!("{file}: {problems}"));
+    }
+}
+
+#[test]
+fn every_configuration_that_is_shown_is_taken() {
+    for (name, text) in documents() {
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            if block.starts_with("mutualPeers:") {
+                parse(block).unwrap_or_else(|problems| panic!("{name}: {problems}\n{block}"));
+            }
+        }
     }
 }
 

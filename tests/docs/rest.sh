@@ -4,6 +4,7 @@
 
 space=torch-docs
 rest=18443 plain=18080
+calls=0
 schemathesis=4.32.5
 
 check_rest() {
@@ -21,20 +22,29 @@ check_rest() {
 # call_by_document URL ARGUMENT...: any requests that the document allows, and some that it does not; adds to $calls.
 call_by_document() {
   local out=$work/schemathesis
-  python -m schemathesis.cli run "$root/docs/openapi.json" --url "$1" "${@:2}" --checks all \
-    --max-examples 50 --seed 1 --phases examples,coverage,fuzzing --no-color >"$out" 2>&1 || { cat "$out" >&2; die "FAILED: docs/openapi.json at $1"; }
-  cat "$out"
+  # Where it is started it leaves a folder.
+  (cd "$work" && python -m schemathesis.cli run "$root/docs/openapi.json" --url "$1" "${@:2}" --checks all \
+    --max-examples 50 --seed 1 --phases examples,coverage,fuzzing --no-color) >"$out" 2>&1 ||
+    { cat "$out" >&2; die "FAILED: docs/openapi.json at $1"; }
+  grep -A 1 '^Test cases:' "$out"
+  calls=$((calls + $(sed -n 's/^ *[0-9]* generated, \([0-9]*\) passed.*/\1/p' "$out")))
 }
 
 # The tool, in a folder of its own, once.
 python() {
   local folder=$cache/schemathesis@$schemathesis
-  if [ ! -d "$folder" ]; then
-    python3 -m venv "$folder.new" && "$folder.new/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis" >&2 ||
-      die "cannot install schemathesis"
-    mv "$folder.new" "$folder"
-  fi
+  [ -d "$folder" ] || (install_schemathesis "$folder")
   "$folder/bin/python" "$@"
+}
+
+# In a folder that gets its name when it is whole. What stands in its bin knows it by the first name, but for python.
+install_schemathesis() {
+  lock 8 schemathesis
+  [ ! -d "$1" ] || return 0
+  python3 -m venv "$1.new"
+  "$1.new/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis" >&2 ||
+    die "cannot install schemathesis"
+  mv "$1.new" "$1"
 }
 
 # With a Lease, as the manifests have it, and with their rules of who may call what.
