@@ -21,12 +21,15 @@ pub(crate) fn read(name: &str) -> String {
 
 /// Holds a file of the repository to `text`, or writes it anew where the environment has `UPDATE_DOCS`.
 pub(crate) fn keep(name: &str, text: &str) {
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let is_same = || fs::read_to_string(path(name)).is_ok_and(|there| there == text);
+    if env::var_os("UPDATE_DOCS").is_some() && !is_same() {
+        // Whole or not at all, since other tests read it meanwhile.
+        let new = path(&format!("{name}.new"));
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path(name)));
+        written.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let is_same = fs::read_to_string(path(name)).is_ok_and(|there| there == text);
     assert!(
-        is_same,
+        is_same(),
         "{name} is not what the code says: run `make docs`, look at what it changed, and commit it"
     );
 }
