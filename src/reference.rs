@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// A file of the repository.
-pub(crate) fn path(name: &str) -> PathBuf {
+fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// What stands in a file of the repository.
-pub(crate) fn read(name: &str) -> String {
+fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn keep(name: &str, text: &str) {
 }
 
 /// Does so with the part of a Markdown file between two comments, `<!-- made of the code -->` and `<!-- end -->`.
-pub(crate) fn keep_part(name: &str, text: &str) {
+fn keep_part(name: &str, text: &str) {
     const BEGIN: &str = "<!-- made of the code by `make docs` -->\n";
     const END: &str = "<!-- end of what is made -->\n";
     let whole = read(name);
@@ -64,7 +64,7 @@ fn documents() -> Vec<(String, String)> {
 }
 
 /// The source of Torch without its tests.
-fn sources() -> Vec<(String, String)> {
+pub(crate) fn sources() -> Vec<(String, String)> {
     let mut sources = files("src", "rs");
     sources.retain(|(name, _)| !name.contains("tests") && !name.starts_with("src/reference"));
     sources

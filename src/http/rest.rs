@@ -151,7 +151,8 @@ async fn list(State(context): State<Arc<Context>>, headers: HeaderMap) -> Respon
     Answer { errors, ..Answer::ok(snapshot.in_order(&meshes)) }.into_response()
 }
 
-/// The body of `/gen`. The text of the original calls the field `nodeName` in one place.
+/// The body of `/gen`: the name of a pod or of a node. (The text of the original calls the field `nodeName` in one
+/// place.)
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::openapi::also_node_name))]
 pub(super) struct One {
