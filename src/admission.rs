@@ -6,17 +6,19 @@
 mod mount;
 mod view;
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
-use crate::view::Snapshot;
+use crate::view::{Mesh, Snapshot};
 
 pub use mount::NoMount;
 use mount::{Mount, mount};
-use view::{Container, Pod, Request, Review};
+use view::{Container, Map, Pod, Request};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -191,11 +193,11 @@ pub struct NotAReview(serde_json::Error);
 /// # Errors
 /// Only where there is no `request.uid` to answer to.
 pub fn review(body: &[u8], input: Input<'_>) -> Result<Answer, NotAReview> {
-    match serde_json::from_slice::<Review<'_>>(body) {
-        Ok(Review { request }) => Ok(answer(&request.uid, decide(&request, input))),
+    match view::read(body, |request| concerned(request, input).is_ok()) {
+        Ok(request) => Ok(answer(&request.uid, decide(&request, input))),
         Err(_) => {
             let view::Addressed { request } = serde_json::from_slice(body).map_err(NotAReview)?;
-            Ok(answer(&request.uid, Decision::Unchanged(Unchanged::Unreadable)))
+            Ok(answer(&request.uid.0, Decision::Unchanged(Unchanged::Unreadable)))
         }
     }
 }
@@ -207,23 +209,35 @@ fn decide(request: &Request<'_>, input: Input<'_>) -> Decision {
     }
 }
 
-fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchanged> {
+/// A pod that the configuration names, and that does not say no.
+struct Concerned<'r, 'a> {
+    pod: Pod<'r, 'a>,
+    who: Who<'r>,
+    mesh: Arc<Mesh>,
+}
+
+/// What can be told without the pod's spec.
+fn concerned<'r, 'a>(request: &'r Request<'a>, input: Input<'_>) -> Result<Concerned<'r, 'a>, Unchanged> {
     let pod = request.created_pod().ok_or(Unchanged::NotAPodCreation)?;
-    if request.namespace != input.namespace {
+    if *request.namespace != *input.namespace {
         return Err(Unchanged::OtherNamespace);
     }
-    let name = pod.metadata.name.as_deref().unwrap_or(&request.name);
-    let who = Who { pod: name, workload: workload_of(pod) };
+    let who = Who { pod: pod.metadata.name.as_deref().unwrap_or(&request.name), workload: workload_of(pod) };
     let mesh = input.snapshot.mesh(who).ok_or(Unchanged::NotConfigured)?;
-    let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     if pod.metadata.annotation("kubernetes.io/config.mirror").is_some() {
         return Err(Unchanged::MirrorPod);
     }
     if pod.metadata.annotation(INJECT) == Some("false") {
         return Err(Unchanged::OptedOut);
     }
+    Ok(Concerned { pod, who, mesh })
+}
+
+fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchanged> {
+    let Concerned { pod, who, mesh } = concerned(request, input)?;
+    let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
-    let set = container.env.iter().flatten().position(|v| v.name == TRUSTED_PEERS);
+    let set = container.env.iter().flatten().position(|v| *v.name == *TRUSTED_PEERS);
     if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
@@ -234,7 +248,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     if TRUSTED_PEERS.len() + value.len() + 2 > MAX_VARIABLE {
         return Err(Unchanged::ValueTooLong);
     }
-    let mount = mount(settings, &pod.spec, container);
+    let mount = mount(settings, pod.spec, container);
     if let Some(i) = set {
         let mounted = pod.metadata.annotation(INJECTED) != Some(TRUSTED_PEERS);
         let no_mount = mount.err().filter(|_| !mounted);
@@ -244,13 +258,13 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     Ok(Decision::Injected { patch, no_mount: mount.err() })
 }
 
-fn workload_of<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
+fn workload_of<'r>(pod: Pod<'r, '_>) -> Option<&'r str> {
     let owner = pod.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true))?;
     Some(workload(&owner.kind, &owner.name, pod.metadata.label("pod-template-hash")))
 }
 
 fn patch(
-    pod: &Pod<'_>,
+    pod: Pod<'_, '_>,
     at: &str,
     container: &Container<'_>,
     value: &str,
@@ -285,9 +299,8 @@ fn append(list: &str, there: bool, value: Value) -> Operation {
 }
 
 /// Says in the pod what was done with it, where there is room: annotations have a limit in all.
-fn annotate(pod: &Pod<'_>, done: &str) -> Option<Operation> {
-    let used: usize =
-        pod.metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+fn annotate(pod: Pod<'_, '_>, done: &str) -> Option<Operation> {
+    let used = pod.metadata.annotations.as_ref().map_or(0, Map::size);
     if used + INJECTED.len() + done.len() > MAX_ANNOTATIONS {
         return None;
     }

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::certificates::{Keeper, Standing};
 use crate::cluster::Cluster;
+use crate::cluster::events::Reason as EventReason;
 use crate::election::Election;
-use crate::http::{self, Context, Forward, Guard, Live, RestAuth};
+use crate::http::{self, Context, Forward, Guard, Live, RestAuth, Site};
 use crate::injection::Injector;
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts};
@@ -137,6 +138,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         election.leadership(),
         Arc::clone(&metrics),
     );
+    let events = cluster.events().clone();
+    let refused = move |why: &str| events.about_torch(EventReason::ConfigurationRefused, why);
     let parts = Parts {
         restarter: Restarter::new(cluster.clone(), stands, election.leadership()),
         leadership: election.leadership(),
@@ -155,13 +158,12 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             () = stand(election, &shutdown) => anyhow::bail!("the leader election has ended"),
             () = injector.run() => anyhow::bail!("the keeping of torch-injection has ended"),
             () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
-            () = reload.run(metrics, health) => anyhow::bail!("the watch on the configuration has ended"),
+            () = reload.run(metrics, health, refused) => anyhow::bail!("the watch on the configuration has ended"),
             () = keep_up(client_ca) => anyhow::bail!("the watch on the CA for clients has ended"),
             ended = signal => ended.context("cannot wait for signals"),
         }
     };
-    let tls =
-        tokio::spawn(server::run(tls, Transport::Tls(serving), http::routes(context), shutdown.clone()));
+    let tls = tokio::spawn(server::run(tls, Transport::Tls(serving), Site::new(context), shutdown.clone()));
     let ended = work.await;
     shutdown.stop();
     tls.await.context("the server of the TLS port has crashed")?;

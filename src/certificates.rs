@@ -354,7 +354,7 @@ impl Keeper {
 fn tell(cluster: &Cluster, failing: &mut Vec<String>, failures: Vec<String>) {
     for error in failures.iter().filter(|error| !failing.contains(*error)) {
         tracing::warn!(%error, "cannot keep the certificates as they should be; trying again");
-        cluster.events().warn_of_torch(Reason::CannotKeepCertificates, error);
+        cluster.events().about_torch(Reason::CannotKeepCertificates, error);
     }
     *failing = failures;
 }

@@ -110,7 +110,7 @@ impl Election {
         };
         if !std::mem::replace(&mut self.failing, true) {
             tracing::warn!(error = %failure, "cannot take part in the leader election; trying again");
-            self.cluster.events().warn_of_torch(Reason::CannotStand, failure);
+            self.cluster.events().about_torch(Reason::CannotStand, failure);
         }
         // What it has, it has until it ends.
         let until = self.leadership.borrow().until.filter(|until| Instant::now() < *until);

@@ -147,7 +147,7 @@ impl Injector {
         let failing = self.try_to_keep_all().await.err().map(|error| error.to_string());
         if let (Some(error), true) = (&failing, failing != self.failing) {
             tracing::warn!(%error, "cannot keep what the admission policy injects from; trying again");
-            self.cluster.events().warn_of_torch(Reason::CannotKeepInjection, error);
+            self.cluster.events().about_torch(Reason::CannotKeepInjection, error);
         }
         if failing.is_some() {
             self.again = Instant::now() + AGAIN;

@@ -23,11 +23,12 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{self, Change, Cluster, ExecError, Listing, Written};
 use crate::config::Config;
 use crate::election::Leadership;
@@ -46,6 +47,9 @@ use retries::Retries;
 
 /// How long changes are gathered before the plan is made again.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// For how long a pod is new: of one that a Torch sees only later, another has told.
+const NEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// A request to learn what is not known of some pods, now.
 pub struct Ask {
@@ -197,7 +201,7 @@ impl Leader {
         loop {
             let end = self.leadership.borrow().until().filter(|_| self.leads).unwrap_or_else(far);
             let due = tokio::select! {
-                Some(change) = watches.pods.next() => { self.dirty.extend(self.meshes.apply(change)); true }
+                Some(change) = watches.pods.next() => { self.pod(change); true }
                 Some(change) = watches.services.next() => { self.service(change); true }
                 Some((shard, change)) = watches.shards.next() => { self.shard(shard, change); true }
                 Some(done) = self.acts.join_next() => { self.outcome(finished(done)); true }
@@ -260,6 +264,28 @@ impl Leader {
         });
         let snapshot = Snapshot::new(Arc::clone(&self.config), self.meshes.split.clone(), meshes);
         self.view.store(Arc::new(snapshot));
+    }
+
+    fn pod(&mut self, change: Change<Pod>) {
+        if let Change::Put(pod) = &change
+            && self.leads
+        {
+            self.tell_if_injected(pod);
+        }
+        self.dirty.extend(self.meshes.apply(change));
+    }
+
+    /// Tells of a pod that is new what the webhook gave it: at admission it has no UID to tell it by.
+    fn tell_if_injected(&self, pod: &Pod) {
+        let is_known = self.meshes.pod(&pod.name).is_some_and(|(_, before)| before.uid == pod.uid);
+        let is_new = Timestamp::now().duration_since(pod.created) < NEW;
+        let settings = self.meshes.settings(pod);
+        let Some(settings) = settings.filter(|_| pod.injected && is_new && !is_known) else { return };
+        let container = pod.container(&settings.container_name);
+        if let Some(value) = container.and_then(|container| container.variable.as_ref()) {
+            let note = format!("created with TRUSTED_PEERS of {} peer(s)", value.split(',').count());
+            self.tools.cluster.events().about_node(&pod.name, &pod.uid, EventReason::Injected, note);
+        }
     }
 
     fn service(&mut self, change: Change<String>) {

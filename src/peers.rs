@@ -185,12 +185,16 @@ impl Who<'_> {
 }
 
 /// The object that recreates a pod when it is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
+    /// The version of its API, such as `apps/v1`.
+    pub api_version: String,
     /// Its kind, such as `StatefulSet`.
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// Its UID.
+    pub uid: String,
 }
 
 impl Owner {

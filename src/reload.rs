@@ -76,7 +76,7 @@ impl Reload {
 
     /// Looks at the file again and again, until it is dropped. A file that cannot be used is told of, and
     /// the configuration in force stays.
-    pub async fn run(mut self, metrics: Arc<Metrics>, health: Arc<Health>) {
+    pub async fn run(mut self, metrics: Arc<Metrics>, health: Arc<Health>, tell: impl Fn(&str)) {
         health.well(PART, "");
         metrics.config(&self.seen);
         let mut readable = true;
@@ -85,7 +85,7 @@ impl Reload {
             match read(&self.path).await {
                 Ok(text) => {
                     readable = true;
-                    self.take(text, &metrics);
+                    self.take(text, &metrics, &tell);
                     health.well(PART, self.refused.as_str());
                 }
                 Err(error) if std::mem::replace(&mut readable, false) => {
@@ -97,7 +97,7 @@ impl Reload {
         }
     }
 
-    fn take(&mut self, text: String, metrics: &Metrics) {
+    fn take(&mut self, text: String, metrics: &Metrics, tell: impl Fn(&str)) {
         if text == self.seen {
             return;
         }
@@ -114,6 +114,7 @@ impl Reload {
             Err(problems) => {
                 tracing::error!(path = %self.path.display(), %problems, "the changed configuration is refused, the old one stays in force");
                 self.refused = format!("the file is refused, the old one stays in force: {problems}");
+                tell(&self.refused);
             }
         }
     }
@@ -132,6 +133,8 @@ async fn text(path: &Path) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     const GOOD: &str = "mutualPeers: [{peers: [{nodeName: a}]}]";
@@ -143,7 +146,12 @@ mod tests {
         let reload = Reload::begin(&path).await.unwrap();
         let mut config = reload.config();
         let (metrics, health) = (Arc::new(Metrics::default()), Arc::new(Health::default()));
-        let running = tokio::spawn(reload.run(Arc::clone(&metrics), Arc::clone(&health)));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = {
+            let told = Arc::clone(&told);
+            move |why: &str| told.lock().unwrap().push(why.to_owned())
+        };
+        let running = tokio::spawn(reload.run(Arc::clone(&metrics), Arc::clone(&health), tell));
 
         tokio::fs::write(&path, GOOD.replace("nodeName: a", "nodeName: b")).await.unwrap();
         config.changed().await.unwrap();
@@ -158,6 +166,7 @@ mod tests {
         assert!(!config.has_changed().unwrap());
         let (ready, report) = health.report();
         assert!(ready && report.contains("the file is refused"), "{report}");
+        assert!(told.lock().unwrap().len() == 1 && report.contains(&told.lock().unwrap()[0]), "{report}");
         running.abort();
         tokio::fs::remove_file(&path).await.unwrap();
     }

@@ -7,16 +7,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use std::convert::Infallible;
+
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use self::places::{Place, Places};
 use crate::connection::Connection;
@@ -37,11 +41,29 @@ const IDLE: Duration = Duration::from_secs(120);
 /// How long a client may leave an answer where it is. Until then both hold memory for it.
 const UNTAKEN: Duration = Duration::from_secs(10);
 
+/// After how many requests a connection lets all others have a turn: one that sends thousands at once would
+/// else have those of others wait for many of its own. To wait for a turn costs a look at all sockets.
+const TURN: u64 = 16;
+
 /// How many bytes the head of a request may have.
 const HEAD: usize = 16 * 1024;
 
 /// How long requests that are being answered are waited for at the end.
 const LAST: Duration = Duration::from_secs(5);
+
+/// What answers requests.
+pub trait Site:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Site for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
 
 /// What is spoken below HTTP.
 #[derive(Clone)]
@@ -53,7 +75,7 @@ pub enum Transport {
 }
 
 /// Serves until the end has come and the last request is answered.
-pub async fn run(listener: TcpListener, transport: Transport, router: Router, shutdown: Shutdown) {
+pub async fn run(listener: TcpListener, transport: Transport, site: impl Site, shutdown: Shutdown) {
     let places = Places::new(MOST_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     loop {
@@ -65,9 +87,9 @@ pub async fn run(listener: TcpListener, transport: Transport, router: Router, sh
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (transport, router, watcher) = (transport.clone(), router.clone(), graceful.watcher());
+        let (transport, site, watcher) = (transport.clone(), site.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let connection = connection(stream, from, transport, router, watcher, &place);
+            let connection = connection(stream, from, transport, site, watcher, &place);
             let ended = tokio::select! {
                 ended = connection => ended,
                 () = place.given_up() => Err("its place was needed".into()),
@@ -102,7 +124,7 @@ async fn connection(
     stream: TcpStream,
     from: IpAddr,
     transport: Transport,
-    router: Router,
+    site: impl Site,
     watcher: Watcher,
     place: &Arc<Place>,
 ) -> Result<(), Failure> {
@@ -111,14 +133,14 @@ async fn connection(
     match transport {
         Transport::Plain => {
             let connection = Connection { from, vouched_for: false };
-            serve(stream, connection, router, watcher, place).await
+            serve(stream, connection, site, watcher, place).await
         }
         Transport::Tls(serving) => {
             let acceptor = TlsAcceptor::from(serving.current());
             let stream = timeout(FIRST, acceptor.accept(stream)).await??;
             // The handshake has verified it.
             let vouched_for = stream.get_ref().1.peer_certificates().is_some();
-            serve(stream, Connection { from, vouched_for }, router, watcher, place).await
+            serve(stream, Connection { from, vouched_for }, site, watcher, place).await
         }
     }
 }
@@ -126,20 +148,22 @@ async fn connection(
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     connection: Connection,
-    router: Router,
+    site: impl Site,
     watcher: Watcher,
     place: &Arc<Place>,
 ) -> Result<(), Failure> {
-    let service = {
-        let place = Arc::clone(place);
-        TowerToHyperService::new(router.map_request(
-            move |mut request: http::Request<hyper::body::Incoming>| {
-                place.asked();
-                request.extensions_mut().insert(connection);
-                request
-            },
-        ))
-    };
+    let asked = Arc::clone(place);
+    let service = service_fn(move |mut request| {
+        let is_others_turn = asked.asked().is_multiple_of(TURN);
+        request.extensions_mut().insert(connection);
+        let answer = site.clone().oneshot(request);
+        async move {
+            if is_others_turn {
+                tokio::task::yield_now().await;
+            }
+            answer.await
+        }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)

@@ -117,7 +117,7 @@ pub(super) fn mount<'a>(
         Some(VolumeSource::Name(name)) => (by_name(name, spec)?, None),
         None => (the_only_claim(spec)?, None),
     };
-    if spec.all_containers().flat_map(|c| c.volume_devices.iter().flatten()).any(|d| d.name == volume) {
+    if spec.all_containers().flat_map(|c| c.volume_devices.iter().flatten()).any(|d| *d.name == *volume) {
         return Err(NoMount::BlockDevice);
     }
     if settings.volume.is_none() && is_needed_writable(path, container) && !stays_writable(spec, container) {
@@ -137,7 +137,8 @@ fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Resu
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
         return Ok(());
     };
-    if spec.volumes.iter().flatten().any(|v| v.name == nearest.name && v.persistent_volume_claim.is_some()) {
+    if spec.volumes.iter().flatten().any(|v| *v.name == *nearest.name && v.persistent_volume_claim.is_some())
+    {
         return Err(NoMount::AlreadyPersistent);
     }
     if trim(&nearest.mount_path) == path { Err(NoMount::Occupied) } else { Ok(()) }
@@ -152,15 +153,15 @@ fn is_at_or_below(path: &str, directory: &str) -> bool {
 }
 
 fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&'a str>), NoMount> {
-    if let Some((volume, found)) = claims(spec).find(|(_, c)| c.claim_name == claim) {
+    if let Some((volume, found)) = claims(spec).find(|(_, c)| *c.claim_name == *claim) {
         return writable(volume, found).map(|name| (name, None));
     }
-    let taken = spec.volumes.iter().flatten().any(|v| v.name == ADDED);
+    let taken = spec.volumes.iter().flatten().any(|v| *v.name == *ADDED);
     if taken { Err(NoMount::UnknownVolume) } else { Ok((ADDED, Some(claim))) }
 }
 
 fn by_name<'a>(name: &str, spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
-    let volume = spec.volumes.iter().flatten().find(|v| v.name == name).ok_or(NoMount::UnknownVolume)?;
+    let volume = spec.volumes.iter().flatten().find(|v| *v.name == *name).ok_or(NoMount::UnknownVolume)?;
     match &volume.persistent_volume_claim {
         Some(claim) => writable(volume, claim),
         None => Ok(&volume.name),
@@ -188,7 +189,7 @@ fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, No
 /// Whether programs expect to write to this very directory: the ones that every Unix has for it, and
 /// homes.
 fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
-    let home_of_spec = container.env.iter().flatten().find(|v| v.name == "HOME");
+    let home_of_spec = container.env.iter().flatten().find(|v| *v.name == *"HOME");
     let home = home_of_spec.and_then(|v| v.value.as_deref()).map(trim);
     matches!(path, "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root")
         || path.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'))

@@ -148,6 +148,55 @@ fn what_is_not_ours_to_change_is_admitted_unchanged() {
     });
 }
 
+/// A review whose maps are written backwards: no serializer of Go's does so, but JSON allows it.
+fn backwards(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries = map.iter().rev().map(|(key, value)| format!("{}:{}", json!(key), backwards(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(list) => format!("[{}]", list.iter().map(backwards).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn a_review_is_read_in_any_order() {
+    let config = config::parse(CONFIG).unwrap();
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["single"])) };
+    let mut owned = pod("web-954fb5869-x");
+    owned["metadata"]["labels"] = json!({"pod-template-hash": "954fb5869"});
+    owned["metadata"]["managedFields"] = json!([]);
+    owned["metadata"]["ownerReferences"] =
+        json!([{"kind": "ReplicaSet", "name": "web-954fb5869", "controller": true}]);
+    for pod in [pod("da-full-1"), pod("web"), pod("stranger"), owned] {
+        let [forwards, backwards] = [request(&pod).to_string(), backwards(&request(&pod))];
+        assert_ne!(forwards, backwards);
+        let answer = |text: &str| review(text.as_bytes(), input).unwrap();
+        assert_eq!(answer(&forwards), answer(&backwards), "{backwards}");
+    }
+}
+
+#[test]
+fn of_a_pod_that_is_not_configured_no_more_is_read_than_what_says_so() {
+    let config = config::parse(CONFIG).unwrap();
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["single"])) };
+    let label = |name: &str, metadata: &str| {
+        let review_ = format!(
+            r#"{{"request": {{"uid": "u-1", "kind": {{"version": "v1", "kind": "Pod"}}, "name": "{name}",
+                "namespace": "da", "operation": "CREATE", "object": {{"metadata": {{{metadata}}}, broken"#
+        );
+        review(review_.as_bytes(), input).map(|answer| answer.decision.label()).ok()
+    };
+    assert_eq!([label("stranger", ""), label("web", "")], [Some("not_configured"), None]);
+    let owned = |by| {
+        format!(
+            r#""ownerReferences": [{{"kind": "X", "name": "{by}", "controller": true}}], "managedFields": broken"#
+        )
+    };
+    assert_eq!([label("", &owned("stranger")), label("", &owned("web"))], [Some("not_configured"), None]);
+}
+
 #[test]
 fn what_is_not_a_review_is_an_error() {
     let config = config::Config::default();

@@ -1,13 +1,17 @@
 //! The parts of an AdmissionReview that the decision rests on, borrowed from its bytes.
 
+mod read;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+pub(super) use read::read;
 
 /// The longest uid that is answered to, in bytes; an API server's have 36.
 const MAX_UID: usize = 128;
@@ -16,37 +20,45 @@ const MAX_UID: usize = 128;
 /// its text, so that without a bound one review could take more memory than there is.
 const MOST_ENTRIES: usize = 10_000;
 
-type Text<'a> = Cow<'a, str>;
-type Map<'a> = HashMap<Text<'a>, Text<'a>>;
+/// A text of the review; it is copied only where it has escapes.
+#[derive(Default, Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-#[derive(Deserialize)]
-pub(super) struct Review<'a> {
-    #[serde(borrow)]
-    pub request: Request<'a>,
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
-#[derive(Deserialize)]
+/// What is asked.
+#[derive(Default)]
 pub(super) struct Request<'a> {
-    #[serde(borrow, deserialize_with = "uid")]
     pub uid: Text<'a>,
-    #[serde(borrow)]
-    pub kind: Kind<'a>,
-    #[serde(borrow)]
-    pub operation: Text<'a>,
+    kind: Kind<'a>,
+    operation: Text<'a>,
     /// Empty for a pod that is yet to be given a name.
-    #[serde(borrow, default)]
     pub name: Text<'a>,
-    #[serde(borrow, default)]
     pub namespace: Text<'a>,
-    #[serde(borrow)]
-    object: Option<Pod<'a>>,
+    metadata: Option<Metadata<'a>>,
+    spec: Spec<'a>,
+}
+
+/// The pod that is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Pod<'r, 'a> {
+    pub metadata: &'r Metadata<'a>,
+    pub spec: &'r Spec<'a>,
 }
 
 impl<'a> Request<'a> {
     /// The pod whose creation this asks about.
-    pub fn created_pod(&self) -> Option<&Pod<'a>> {
-        let is_pod = self.kind.group.is_empty() && self.kind.version == "v1" && self.kind.kind == "Pod";
-        self.object.as_ref().filter(|_| is_pod && self.operation == "CREATE")
+    pub fn created_pod(&self) -> Option<Pod<'_, 'a>> {
+        let Kind { group, version, kind } = &self.kind;
+        let is_creation = [&**group, version, kind, &self.operation] == ["", "v1", "Pod", "CREATE"];
+        let metadata = self.metadata.as_ref().filter(|_| is_creation)?;
+        Some(Pod { metadata, spec: &self.spec })
     }
 }
 
@@ -54,17 +66,20 @@ impl<'a> Request<'a> {
 #[derive(Deserialize)]
 pub(super) struct Addressed<'a> {
     #[serde(borrow)]
-    pub request: Uid<'a>,
+    pub request: Asked<'a>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Uid<'a> {
-    #[serde(borrow, deserialize_with = "uid")]
-    pub uid: Text<'a>,
+pub(super) struct Asked<'a> {
+    #[serde(borrow)]
+    pub uid: Uid<'a>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Kind<'a> {
+/// The answer carries a copy of it.
+pub(super) struct Uid<'a>(pub Text<'a>);
+
+#[derive(Default, Deserialize)]
+struct Kind<'a> {
     #[serde(borrow, default)]
     group: Text<'a>,
     #[serde(borrow)]
@@ -73,36 +88,22 @@ pub(super) struct Kind<'a> {
     kind: Text<'a>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Pod<'a> {
-    #[serde(borrow)]
-    pub metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    pub spec: Spec<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Metadata<'a> {
-    #[serde(borrow)]
     pub name: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "few_entries")]
     labels: Option<Map<'a>>,
-    #[serde(borrow, default, deserialize_with = "few_entries")]
     pub annotations: Option<Map<'a>>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    pub owner_references: Option<Vec<OwnerReference<'a>>>,
-    #[serde(borrow)]
+    pub owner_references: Option<Few<OwnerReference<'a>>>,
     managed_fields: Option<&'a RawValue>,
 }
 
 impl Metadata<'_> {
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(AsRef::as_ref)
+        self.annotations.as_ref()?.get(key)
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.as_ref()?.get(key).map(AsRef::as_ref)
+        self.labels.as_ref()?.get(key)
     }
 
     /// Whether the annotation has come in the course of this admission: the API server notes who sets
@@ -110,6 +111,20 @@ impl Metadata<'_> {
     pub fn was_given(&self, annotation: &str) -> bool {
         let noted = |fields: &RawValue| fields.get().contains(&format!("\"f:{annotation}\""));
         self.annotation(annotation).is_some() && self.managed_fields.is_some_and(|fields| !noted(fields))
+    }
+}
+
+/// Labels or annotations. Of the few that a pod has, few are looked for.
+pub(super) struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+impl Map<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|entry| *entry.0 == *key).map(|entry| &*entry.1)
+    }
+
+    /// How many bytes its keys and values have.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 }
 
@@ -125,12 +140,12 @@ pub(super) struct OwnerReference<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec<'a> {
-    #[serde(borrow, default, deserialize_with = "few")]
-    containers: Option<Vec<Container<'a>>>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    init_containers: Option<Vec<Container<'a>>>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    pub volumes: Option<Vec<Volume<'a>>>,
+    #[serde(borrow)]
+    containers: Option<Few<Container<'a>>>,
+    #[serde(borrow)]
+    init_containers: Option<Few<Container<'a>>>,
+    #[serde(borrow)]
+    pub volumes: Option<Few<Volume<'a>>>,
     pub security_context: Option<SecurityContext>,
 }
 
@@ -144,7 +159,7 @@ impl<'a> Spec<'a> {
     /// sidecar, that is, runs as long as the pod does.
     pub fn find(&self, name: &str) -> Option<(String, &Container<'a>)> {
         let in_list =
-            |list: &'_ Option<Vec<Container<'a>>>| list.as_ref()?.iter().position(|c| c.name == name);
+            |list: &'_ Option<Few<Container<'a>>>| list.as_ref()?.iter().position(|c| *c.name == *name);
         if let Some(i) = in_list(&self.containers) {
             return Some((format!("/spec/containers/{i}"), &self.containers.as_ref()?[i]));
         }
@@ -160,12 +175,12 @@ impl<'a> Spec<'a> {
 pub(super) struct Container<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    pub env: Option<Vec<Variable<'a>>>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    #[serde(borrow, default, deserialize_with = "few")]
-    pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
+    #[serde(borrow)]
+    pub env: Option<Few<Variable<'a>>>,
+    #[serde(borrow)]
+    pub volume_mounts: Option<Few<VolumeMount<'a>>>,
+    #[serde(borrow)]
+    pub volume_devices: Option<Few<VolumeDevice<'a>>>,
     pub security_context: Option<SecurityContext>,
     #[serde(borrow)]
     restart_policy: Option<Text<'a>>,
@@ -222,71 +237,84 @@ pub(super) struct SecurityContext {
     pub fs_group: Option<i64>,
 }
 
-/// A uid; the answer carries a copy of it.
-fn uid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
-    #[derive(Deserialize)]
-    struct Uid<'a>(#[serde(borrow)] Text<'a>);
-
-    let Uid(uid) = Uid::deserialize(deserializer)?;
-    if uid.len() > MAX_UID { Err(D::Error::custom("the uid is too long")) } else { Ok(uid) }
+impl<'de: 'a, 'a> Deserialize<'de> for Uid<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let uid = Text::deserialize(deserializer)?;
+        match uid.len() {
+            0 => Err(D::Error::custom("the uid is empty")),
+            1..=MAX_UID => Ok(Self(uid)),
+            _ => Err(D::Error::custom("the uid is too long")),
+        }
+    }
 }
 
-/// A list of [`MOST_ENTRIES`] at most, or null.
-fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
-    deserializer.deserialize_any(Few(PhantomData))
+/// A list of [`MOST_ENTRIES`] at most.
+pub(super) struct Few<T>(Vec<T>);
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
 }
 
-/// The same of a map.
-fn few_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Map<'de>>, D::Error> {
-    deserializer.deserialize_any(FewEntries)
+impl<'l, T> IntoIterator for &'l Few<T> {
+    type Item = &'l T;
+    type IntoIter = std::slice::Iter<'l, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
 }
 
-struct Few<T>(PhantomData<T>);
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewVisitor(PhantomData))
+    }
+}
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
-    type Value = Option<Vec<T>>;
+struct FewVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Few<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of {MOST_ENTRIES} entries at most")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = entries.next_element()? {
-            if list.len() == MOST_ENTRIES {
-                return Err(A::Error::invalid_length(list.len() + 1, &self));
-            }
-            list.push(entry);
-        }
-        Ok(Some(list))
+        gather(|| entries.next_element()).map(Few)
     }
 }
 
-struct FewEntries;
+impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor)
+    }
+}
 
-impl<'de> Visitor<'de> for FewEntries {
-    type Value = Option<Map<'de>>;
+struct MapVisitor;
+
+impl<'de> Visitor<'de> for MapVisitor {
+    type Value = Map<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a map of {MOST_ENTRIES} entries at most")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        f.write_str("a map")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((key, text)) = entries.next_entry()? {
-            if map.len() == MOST_ENTRIES {
-                return Err(A::Error::invalid_length(map.len() + 1, &self));
-            }
-            map.insert(key, text);
-        }
-        Ok(Some(map))
+        gather(|| entries.next_entry()).map(Map)
     }
+}
+
+fn gather<T, E: Error>(mut next: impl FnMut() -> Result<Option<T>, E>) -> Result<Vec<T>, E> {
+    let mut list = Vec::new();
+    while let Some(entry) = next()? {
+        if list.len() == MOST_ENTRIES {
+            return Err(E::custom(format_args!("more than {MOST_ENTRIES} entries")));
+        }
+        list.push(entry);
+    }
+    Ok(list)
 }

@@ -17,9 +17,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Error, call};
+use crate::peers::Owner;
 
 /// How many Events may wait to be written; what is told beyond that is lost.
 const MOST_WAITING: usize = 256;
+
+/// For how many of them what goes well leaves room: what goes wrong is not lost for it.
+const FOR_WARNINGS: usize = MOST_WAITING / 2;
 
 /// The shortest time between two of them, so that many failures at once are no burden to the API server.
 const PACE: Duration = Duration::from_millis(200);
@@ -36,6 +40,12 @@ const MAX_NOTE: usize = 1024;
 /// What kind of thing happened; by these names people filter Events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// A node's address was learned, or is another one.
+    AddressLearned,
+    /// A node was created with its variable.
+    Injected,
+    /// A node is restarted.
+    Restarted,
     /// A node's address is not learned.
     CannotLearn,
     /// Its peers cannot reach a node by its address.
@@ -46,6 +56,8 @@ pub enum Reason {
     CannotWriteFile,
     /// A node is not restarted, though it should be.
     RestartWaits,
+    /// The configuration file as it is now cannot be used.
+    ConfigurationRefused,
     /// Torch does not see what changes in the cluster.
     CannotWatch,
     /// Torch's certificates are not as they should be.
@@ -65,14 +77,20 @@ impl Reason {
         format!("{self:?}")
     }
 
+    fn is_warning(self) -> bool {
+        !matches!(self, Self::AddressLearned | Self::Injected | Self::Restarted)
+    }
+
     /// What was done, or was to be done, when it happened.
     fn action(self) -> &'static str {
         match self {
-            Self::CannotLearn => "Learn",
+            Self::AddressLearned | Self::CannotLearn => "Learn",
             Self::CannotReach => "Dial",
             Self::CannotExec => "Exec",
             Self::CannotWriteFile => "Deliver",
-            Self::RestartWaits => "Evict",
+            Self::Injected => "Admit",
+            Self::Restarted | Self::RestartWaits => "Evict",
+            Self::ConfigurationRefused => "Reload",
             Self::CannotWatch => "Watch",
             Self::CannotKeepCertificates => "KeepCertificates",
             Self::CannotSaveBook => "Save",
@@ -83,11 +101,19 @@ impl Reason {
     }
 }
 
-/// The pod that an Event is about.
+/// What an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Regarding {
-    pod: String,
+    api_version: String,
+    kind: String,
+    name: String,
     uid: String,
+}
+
+impl Regarding {
+    fn pod(name: &str, uid: &str) -> Self {
+        Self { api_version: "v1".into(), kind: "Pod".into(), name: name.into(), uid: uid.into() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,20 +137,26 @@ impl Events {
     pub(super) fn new(client: Client, namespace: String) -> Self {
         let (queue, told) = mpsc::channel(MOST_WAITING);
         let torch = env::var("POD_NAME").ok().zip(env::var("POD_UID").ok());
-        let torch = torch.map(|(pod, uid)| Regarding { pod, uid });
-        let by = torch.as_ref().map_or_else(|| "torch".into(), |torch| torch.pod.clone());
+        let torch = torch.map(|(pod, uid)| Regarding::pod(&pod, &uid));
+        let by = torch.as_ref().map_or_else(|| "torch".into(), |torch| torch.name.clone());
         let api: Api<Event> = Api::namespaced(client, &namespace);
         tokio::spawn(Writer { api: api.clone(), namespace, by }.run(told));
         Self { api, queue, torch }
     }
 
-    /// Warns of what befalls a node.
-    pub fn warn_of_node(&self, pod: &str, uid: &str, reason: Reason, note: impl Into<String>) {
-        self.tell(Regarding { pod: pod.to_owned(), uid: uid.to_owned() }, reason, note.into());
+    /// Tells what befalls a node.
+    pub fn about_node(&self, pod: &str, uid: &str, reason: Reason, note: impl Into<String>) {
+        self.tell(Regarding::pod(pod, uid), reason, note.into());
     }
 
-    /// Warns of what befalls Torch.
-    pub fn warn_of_torch(&self, reason: Reason, note: impl Into<String>) {
+    /// Tells what befalls a node's controller.
+    pub fn about_owner(&self, owner: &Owner, reason: Reason, note: impl Into<String>) {
+        let Owner { api_version, kind, name, uid } = owner.clone();
+        self.tell(Regarding { api_version, kind, name, uid }, reason, note.into());
+    }
+
+    /// Tells what befalls Torch.
+    pub fn about_torch(&self, reason: Reason, note: impl Into<String>) {
         if let Some(torch) = &self.torch {
             self.tell(torch.clone(), reason, note.into());
         }
@@ -145,7 +177,9 @@ impl Events {
     }
 
     fn tell(&self, regarding: Regarding, reason: Reason, note: String) {
-        let _ = self.queue.try_send(Told { regarding, reason, note });
+        if reason.is_warning() || self.queue.capacity() > FOR_WARNINGS {
+            let _ = self.queue.try_send(Told { regarding, reason, note });
+        }
     }
 }
 
@@ -183,10 +217,10 @@ impl Writer {
 }
 
 fn event(told: Told, namespace: &str, by: &str, now: Timestamp) -> Event {
-    let Regarding { pod, uid } = told.regarding;
+    let Regarding { api_version, kind, name, uid } = told.regarding;
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{pod}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
@@ -195,16 +229,16 @@ fn event(told: Told, namespace: &str, by: &str, now: Timestamp) -> Event {
         note: Some(shortened(told.note)),
         reason: Some(told.reason.name()),
         regarding: Some(ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("Pod".into()),
-            name: Some(pod),
+            api_version: Some(api_version),
+            kind: Some(kind),
+            name: Some(name),
             namespace: Some(namespace.to_owned()),
             uid: Some(uid),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some(by.to_owned()),
-        type_: Some("Warning".into()),
+        type_: Some(if told.reason.is_warning() { "Warning" } else { "Normal" }.into()),
         ..Event::default()
     }
 }
@@ -238,8 +272,7 @@ mod tests {
     use super::*;
 
     fn told(note: &str) -> Told {
-        let regarding = Regarding { pod: "da-0".into(), uid: "u".into() };
-        Told { regarding, reason: Reason::CannotExec, note: note.into() }
+        Told { regarding: Regarding::pod("da-0", "u"), reason: Reason::CannotExec, note: note.into() }
     }
 
     #[test]
@@ -265,6 +298,9 @@ mod tests {
         let regarding = event.regarding.unwrap();
         assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("Pod"), Some("u")));
         assert_eq!((event.reason.as_deref(), event.action.as_deref()), (Some("CannotExec"), Some("Exec")));
-        assert_eq!(event.metadata.name.as_deref(), Some("da-0.0"));
+        assert_eq!(
+            (event.metadata.name.as_deref(), event.type_.as_deref()),
+            (Some("da-0.0"), Some("Warning"))
+        );
     }
 }

@@ -88,7 +88,8 @@ impl Cluster {
 pub fn read(pod: &core::Pod) -> Option<Pod> {
     let meta = &pod.metadata;
     let owner = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
-    let owner = owner.map(|o| Owner { kind: o.kind.clone(), name: o.name.clone() });
+    let owner =
+        owner.cloned().map(|o| Owner { api_version: o.api_version, kind: o.kind, name: o.name, uid: o.uid });
     let hash = meta.labels.as_ref().and_then(|l| l.get("pod-template-hash")).map(String::as_str);
     let status = pod.status.as_ref();
     let annotation = |key| meta.annotations.as_ref().and_then(|a| a.get(key)).map(String::as_str);

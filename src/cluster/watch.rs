@@ -110,7 +110,7 @@ where
                 if !std::mem::replace(&mut failing, true) {
                     let error = watch_failure(&error);
                     tracing::warn!(what, %error, "cannot watch; trying again");
-                    told.warn_of_torch(Reason::CannotWatch, format!("cannot watch {what}: {error}"));
+                    told.about_torch(Reason::CannotWatch, format!("cannot watch {what}: {error}"));
                 }
                 None
             }

@@ -1,13 +1,12 @@
 //! Who may call what: REST whoever shows a bearer token that the API server accepts, and is allowed to by
-//! the cluster's rules, and without an answer from the API server nobody new; the webhook everybody, or
-//! whoever a CA for clients vouches for.
+//! the cluster's rules, and without an answer from the API server nobody new.
 
 mod answers;
 mod reviews;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -80,26 +79,6 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.answer(&wish, &tokens.audience),
     }
-}
-
-/// Lets a review pass that comes by a connection on which a client certificate was shown.
-pub(super) async fn check_client(
-    State(context): State<Arc<super::Context>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    static TOLD: Once = Once::new();
-    if connection(&request).vouched_for {
-        return next.run(request).await;
-    }
-    context.metrics.admission(false, "no_client_certificate");
-    TOLD.call_once(|| {
-        tracing::warn!(
-            "a review came without a certificate of the CA for clients; if it was the API server's, \
-             its admission configuration names none for this webhook, and pods start without their peers"
-        );
-    });
-    Failure::new(StatusCode::FORBIDDEN, "this path needs a client certificate").into_response()
 }
 
 /// Leave, or none.
@@ -241,7 +220,7 @@ impl Tokens {
         };
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = %failure, "cannot tell who may call REST");
-            self.cluster.events().warn_of_torch(EventReason::CannotAuthorize, failure);
+            self.cluster.events().about_torch(EventReason::CannotAuthorize, failure);
         }
         Err(Refusal::Unavailable)
     }

@@ -3,10 +3,10 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::BoxError;
+use axum::body::{Bytes, HttpBody};
+use http::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::connection;
@@ -65,7 +65,10 @@ impl Default for Bodies {
 impl Bodies {
     /// Reads a body of `most` bytes at most. Large ones are to be held no longer than it takes to read what
     /// they say.
-    pub(super) async fn read(&self, request: Request, most: usize) -> Result<Held, Missing> {
+    pub(super) async fn read<B>(&self, request: Request<B>, most: usize) -> Result<Held, Missing>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+    {
         let (from, body) = (connection(&request).from, request.into_body());
         let is_small = body.size_hint().upper().is_some_and(|size| size <= SMALL);
         if is_small {
@@ -77,7 +80,10 @@ impl Bodies {
     }
 }
 
-async fn collect(body: Body, most: usize) -> Result<Bytes, Missing> {
+async fn collect<B>(body: B, most: usize) -> Result<Bytes, Missing>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
     match Limited::new(body, MOST).collect().await {
         Ok(body) => Some(body.to_bytes()).filter(|body| body.len() <= most).ok_or(Missing::TooLarge),
         Err(error) if error.is::<LengthLimitError>() => Err(Missing::TooLarge),

@@ -87,15 +87,18 @@ pub(super) fn bed(known: &[&str]) -> Bed {
     Bed { context, asks: receiver }
 }
 
-async fn send(router: Router, request: http::Request<Body>) -> (StatusCode, HeaderMap, String) {
-    let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+async fn send<S>(site: S, request: http::Request<Body>) -> (StatusCode, HeaderMap, String)
+where
+    S: Service<http::Request<Body>, Response = Response, Error = Infallible>,
+{
+    let (head, body) = site.oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
 async fn call(context: &Context, method: &str, path: &str, body: impl Into<Body>) -> (u16, HeaderMap, Value) {
     let request = http::Request::builder().method(method).uri(path).body(body.into()).unwrap();
-    let (status, headers, body) = send(routes(context.clone()), request).await;
+    let (status, headers, body) = send(Site::new(context.clone()), request).await;
     let body: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}"));
     assert_eq!(body["status"], status.as_u16(), "the status in the body is the one of HTTP");
     (status.as_u16(), headers, body)
@@ -149,7 +152,7 @@ async fn gen_gives_the_value_alone_to_who_wants_text() {
     let ask = |context: &Context| {
         let request = http::Request::post("/gen").header("accept", "text/plain");
         let request = request.body(Body::from(r#"{"podName":"da-full-1-0"}"#)).unwrap();
-        send(routes(context.clone()), request)
+        send(Site::new(context.clone()), request)
     };
     let (status, _, text) = ask(&bed(&BOTH).context).await;
     assert_eq!((status.as_u16(), text), (200, format!("/dns/da-bridge-1-0/tcp/2121/p2p/{PEER}\n")));
@@ -249,7 +252,7 @@ async fn reviews_are_answered_and_counted() {
         "spec": {"containers": [{"name": "da"}]}},
     }});
     let ask = |body: String| {
-        send(routes(context.clone()), http::Request::post("/mutate").body(Body::from(body)).unwrap())
+        send(Site::new(context.clone()), http::Request::post("/mutate").body(Body::from(body)).unwrap())
     };
     let (status, headers, body) = ask(review.to_string()).await;
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -278,12 +281,12 @@ async fn bodies_that_never_end_hold_neither_memory_nor_others_up() {
     let hostile: Vec<_> = (0..40)
         .map(|_| {
             let request = http::Request::post("/mutate").body(endless()).unwrap();
-            tokio::spawn(send(routes(context.clone()), request))
+            tokio::spawn(send(Site::new(context.clone()), request))
         })
         .collect();
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     let small = http::Request::post("/gen").body(Body::from(r#"{"podName":"da-full-1"}"#)).unwrap();
-    assert_eq!(send(routes(context.clone()), small).await.0.as_u16(), 200);
+    assert_eq!(send(Site::new(context.clone()), small).await.0.as_u16(), 200);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     for answer in hostile {
         *statuses.entry(answer.await.unwrap().0.as_u16()).or_default() += 1;
@@ -320,7 +323,7 @@ async fn reviews_need_a_client_certificate_where_that_is_asked_for() {
     let ask = |path: &str, vouched_for| {
         let connection = Connection { vouched_for, ..Connection::default() };
         let request = http::Request::post(path).extension(connection);
-        send(routes(context.clone()), request.body(Body::from(r#"{"podName":"da-full-1"}"#)).unwrap())
+        send(Site::new(context.clone()), request.body(Body::from(r#"{"podName":"da-full-1"}"#)).unwrap())
     };
     assert_eq!(ask("/mutate", true).await.0.as_u16(), 400, "it is no review");
     let (status, _, body) = ask("/mutate", false).await;
@@ -342,7 +345,8 @@ async fn rest_is_guarded_and_nothing_else_is() {
             (401, &HeaderValue::from_static(r#"Bearer realm="torch""#))
         );
         let request = http::Request::builder().method(method).uri(path).header("authorization", "Bearer x");
-        let (status, headers, _) = send(routes(context.clone()), request.body(Body::empty()).unwrap()).await;
+        let (status, headers, _) =
+            send(Site::new(context.clone()), request.body(Body::empty()).unwrap()).await;
         assert_eq!((status.as_u16(), &headers["retry-after"]), (503, &HeaderValue::from_static("2")));
     }
     for (status, method, path) in
@@ -351,7 +355,7 @@ async fn rest_is_guarded_and_nothing_else_is() {
         assert_eq!(call(&context, method, path, "").await.0, status, "{method} {path}");
     }
     let (status, ..) =
-        send(routes(context.clone()), http::Request::post("/mutate").body(Body::empty()).unwrap()).await;
+        send(Site::new(context.clone()), http::Request::post("/mutate").body(Body::empty()).unwrap()).await;
     assert_eq!(status.as_u16(), 400);
     let counted = r#"torch_rest_authorizations_total{outcome="unavailable"} 4"#;
     assert!(context.metrics.text().contains(counted), "{}", context.metrics.text());

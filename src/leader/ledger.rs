@@ -285,7 +285,7 @@ impl Leader {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot save the address book; trying again");
-                self.tools.cluster.events().warn_of_torch(EventReason::CannotSaveBook, error.to_string());
+                self.tools.cluster.events().about_torch(EventReason::CannotSaveBook, error.to_string());
                 self.memory.unsaved = Some(error.to_string());
                 slot.attempt.fail(error.to_string(), now, PACE, fastrand::f64());
             }

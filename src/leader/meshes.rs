@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::cluster::Change;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Settings};
 use crate::peers::{Book, Pod, Pods, Restart};
 use crate::plan::{self, Books};
 
@@ -161,6 +161,11 @@ impl Meshes {
     pub fn pod(&self, name: &str) -> Option<(usize, &Pod)> {
         let mesh = *self.homes.get(name)?;
         Some((mesh, self.all[mesh].pods.get(name)?))
+    }
+
+    /// How a pod is treated, if the configuration names it.
+    pub fn settings(&self, pod: &Pod) -> Option<&Settings> {
+        self.all[self.split.home(pod.who())?].config.settings(pod.who())
     }
 
     /// A pod that the configuration does not name.

@@ -57,12 +57,7 @@ impl Leader {
                 let probe = &mut self.memory.trace_mut(&of.uid).probe;
                 if probe.failures == TOLD {
                     tracing::warn!(pod = of.pod, why, "cannot learn its address; trying on");
-                    self.tools.cluster.events().warn_of_node(
-                        &of.pod,
-                        &of.uid,
-                        EventReason::CannotLearn,
-                        &why,
-                    );
+                    self.tools.cluster.events().about_node(&of.pod, &of.uid, EventReason::CannotLearn, &why);
                 }
                 fail(probe, why, PROBE_PACE, &mut self.retries);
             }
@@ -93,6 +88,8 @@ impl Leader {
         if !same {
             let (old, new) = (before.map(|k| k.address.to_string()), address.as_str());
             tracing::info!(pod = of.pod, address = new, old, "learned its address");
+            let note = format!("its peers will be given {new}");
+            self.tools.cluster.events().about_node(&of.pod, &of.uid, EventReason::AddressLearned, note);
         }
         if !resolves && !same {
             tracing::warn!(
@@ -134,7 +131,7 @@ impl Leader {
                     Delivery::Written => tracing::info!(pod = of.pod, "wrote its file"),
                     Delivery::NotWritable(why) => {
                         tracing::warn!(pod = of.pod, why, "cannot write its file");
-                        events.warn_of_node(&of.pod, &of.uid, EventReason::CannotWriteFile, why);
+                        events.about_node(&of.pod, &of.uid, EventReason::CannotWriteFile, why);
                     }
                     Delivery::UpToDate | Delivery::Absent | Delivery::NoShell => {}
                 }
@@ -162,7 +159,7 @@ impl Leader {
             }
             Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
                 if trace.check.failures == TOLD {
-                    self.tools.cluster.events().warn_of_node(&of.pod, &of.uid, EventReason::CannotReach, why);
+                    self.tools.cluster.events().about_node(&of.pod, &of.uid, EventReason::CannotReach, why);
                 }
                 trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
             }
@@ -184,6 +181,11 @@ impl Leader {
             Restarted::Done => {
                 self.tools.metrics.restart(reason.label());
                 tracing::info!(pod = of.pod, uid = of.uid, reason = reason.label(), "restarted");
+                let why = reason.sentence();
+                events.about_node(&of.pod, &of.uid, EventReason::Restarted, why);
+                if let Some(owner) = self.meshes.pod(&of.pod).and_then(|(_, pod)| pod.owner.as_ref()) {
+                    events.about_owner(owner, EventReason::Restarted, format!("{}: {why}", of.pod));
+                }
                 trace.evict.succeed(Some(Timestamp::now() + LEAVES_WITHIN));
             }
             Restarted::Gone => trace.evict.succeed(Some(Timestamp::now() + EVICT_PACE.first)),
@@ -200,7 +202,7 @@ fn tell(attempt: &Attempt, of: &Subject, act: &str, error: &ExecError, events: &
     }
     if attempt.failures == EXEC_TOLD {
         let note = format!("cannot {act}: {error}");
-        events.warn_of_node(&of.pod, &of.uid, EventReason::CannotExec, note);
+        events.about_node(&of.pod, &of.uid, EventReason::CannotExec, note);
     }
 }
 
@@ -214,7 +216,7 @@ fn fail(attempt: &mut Attempt, why: String, pace: Pace, retries: &mut Retries) {
 fn hold_back(trace: &mut Trace, of: &Subject, why: String, budget: bool, events: &Events) {
     if trace.evict.error.as_ref() != Some(&why) {
         tracing::info!(pod = of.pod, why, "its restart waits");
-        events.warn_of_node(&of.pod, &of.uid, EventReason::RestartWaits, &why);
+        events.about_node(&of.pod, &of.uid, EventReason::RestartWaits, &why);
     }
     trace.budget = budget;
     trace.evict.fail(why, Timestamp::now(), EVICT_PACE, fastrand::f64());

@@ -51,6 +51,19 @@ impl Reason {
             Self::Changed => "changed",
         }
     }
+
+    /// What it means, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Complete => "it ran without TRUSTED_PEERS, and all of its peers are known by now",
+            Self::Settled => {
+                "it ran without TRUSTED_PEERS, and no more of its peers became known for a while"
+            }
+            Self::CannotStart => "it cannot start without TRUSTED_PEERS",
+            Self::Partial => "its TRUSTED_PEERS lacked a peer that is known by now",
+            Self::Changed => "its TRUSTED_PEERS held an address that is no longer right",
+        }
+    }
 }
 
 /// Decides for each of `nodes`; says what each waits for.

@@ -59,7 +59,7 @@ impl Sim {
             uid: uid.clone(),
             version: String::new(),
             workload: Some(set.into()),
-            owner: Some(Owner { kind: "StatefulSet".into(), name: set.into() }),
+            owner: Some(Owner { kind: "StatefulSet".into(), name: set.into(), ..Owner::default() }),
             phase: "Running".into(),
             ip: Some([10, 0, 0, 1].into()),
             subdomain: Some(set.into()),
@@ -377,7 +377,7 @@ fn who_has_no_owner_opted_out_or_is_told_so_is_never_restarted() {
     sim.pod("a-0").owner = None;
     assert_eq!(sim.lacking(), [""; 0]);
     assert_eq!(sim.waits("a-0"), Some("owner"));
-    sim.pod("a-0").owner = Some(Owner { kind: "Job".into(), name: "a".into() });
+    sim.pod("a-0").owner = Some(Owner { kind: "Job".into(), name: "a".into(), ..Owner::default() });
     assert_eq!(sim.lacking(), [""; 0]);
 
     sim.start("a", None);
@@ -762,7 +762,7 @@ fn a_deployments_pod_is_forgotten_when_it_is_gone() {
     sim.start("a", None);
     let mut pod = sim.pods.remove("a-0").unwrap();
     pod.name = "a-954fb5869-x2x5z".into();
-    pod.owner = Some(Owner { kind: "ReplicaSet".into(), name: "a-954fb5869".into() });
+    pod.owner = Some(Owner { kind: "ReplicaSet".into(), name: "a-954fb5869".into(), ..Owner::default() });
     sim.pods.insert(pod.name.clone(), pod.clone());
     sim.learn(&pod.name);
     sim.plan();

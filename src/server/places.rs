@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -22,7 +22,8 @@ struct Taken(Mutex<HashMap<IpAddr, Vec<Arc<Held>>>>);
 
 /// What is known of a place that is taken.
 struct Held {
-    asked: AtomicBool,
+    /// How many requests have come.
+    asked: AtomicU64,
     /// When it was taken, or last asked from.
     last: Mutex<Instant>,
     given_up: Notify,
@@ -43,7 +44,7 @@ impl Places {
             }
         };
         let held = Arc::new(Held {
-            asked: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
             last: Mutex::new(Instant::now()),
             given_up: Notify::new(),
         });
@@ -93,15 +94,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// A request has come.
-    pub(super) fn asked(&self) {
-        self.held.asked.store(true, Ordering::Relaxed);
+    /// A request has come: the how many-eth, counted from 1.
+    pub(super) fn asked(&self) -> u64 {
         *self.held.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.held.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether a request has ever come.
     pub(super) fn has_asked(&self) -> bool {
-        self.held.asked.load(Ordering::Relaxed)
+        self.held.asked.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until it is to be given up.

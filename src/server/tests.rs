@@ -1,3 +1,4 @@
+use axum::Router;
 use axum::routing::get;
 use jiff::Timestamp;
 use rustls::pki_types::ServerName;

@@ -187,7 +187,7 @@ fn pod(node: usize, pod: &Pod) -> peers::Pod {
         uid: uid(node, pod.uid),
         version: pod.version.to_string(),
         workload: Some(SETS[node].into()),
-        owner: Some(Owner { kind: "StatefulSet".into(), name: SETS[node].into() }),
+        owner: Some(Owner { kind: "StatefulSet".into(), name: SETS[node].into(), ..Owner::default() }),
         phase: String::new(),
         ip: None,
         subdomain: Some(SETS[node].into()),
