@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use super::rest::{Answer, Many, One};
 use super::status::Status;
 use super::tests::{BOTH, bed};
-use super::{plain_routes, routes};
+use super::{Site, plain_routes};
 use crate::config::Config;
 use crate::peers::Address;
 use crate::plan::NodeState;
@@ -201,10 +201,14 @@ async fn whatever_the_document_has_is_routed() {
     let context = bed(&BOTH).context;
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let routes = if item["servers"].is_null() { routes } else { plain_routes };
         let method = if item["post"].is_null() { Method::GET } else { Method::POST };
         let request = http::Request::builder().method(&method).uri(path).body(Body::from("{}")).unwrap();
-        let status = routes(context.clone()).oneshot(request).await.unwrap().status().as_u16();
+        let answer = if item["servers"].is_null() {
+            Site::new(context.clone()).oneshot(request).await
+        } else {
+            plain_routes(context.clone()).oneshot(request).await
+        };
+        let status = answer.unwrap().status().as_u16();
         assert!(![404, 405].contains(&status), "{method} {path}: {status}");
     }
 }
@@ -230,7 +234,7 @@ async fn another_method_is_told_which_there_is() {
         [("POST", "/config", "GET,HEAD"), ("GET", "/gen", "POST"), ("PUT", "/mutate", "POST")]
     {
         let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = routes(context.clone()).oneshot(request).await.unwrap();
+        let response = Site::new(context.clone()).oneshot(request).await.unwrap();
         assert_eq!(
             (response.status().as_u16(), response.headers()[header::ALLOW].to_str().ok()),
             (405, Some(allowed))
