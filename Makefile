@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart docs reproducible bench lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart docs reproducible bench instructions lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -60,6 +60,10 @@ reproducible:
 # Torch beside a bare server, an injector in Rust and one in Go, on this machine; some ten minutes.
 bench:
 	@tests/bench/run
+
+# What one review costs in instructions, compared with what it cost before.
+instructions:
+	@tests/instructions/run
 
 lint:
 	@tests/lint

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod explain;
 mod inject;
+mod installation;
 mod live;
 mod status;
 
@@ -62,7 +63,7 @@ enum Command {
         )]
         log: String,
     },
-    /// Say what is wrong with a configuration, without starting anything
+    /// Say what is wrong with a configuration, or with an installation
     Check(CheckArgs),
     /// Show how all nodes stand, once or live
     Status(StatusArgs),
@@ -91,6 +92,7 @@ pub fn run() -> ExitCode {
 fn run_command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { serve, log_format, log } => self::serve(*serve, log_format, &log)?,
+        Command::Check(check) if check.is_of_cluster() => return client(check.check_cluster()),
         Command::Check(check) => return check.check(),
         Command::Status(status) => client(status.show())?,
         Command::Explain(explain) => return client(explain.explain()),

@@ -70,8 +70,7 @@ pub struct Context {
     pub live: Live,
 }
 
-/// What answers on the TLS port: REST, by its routes, and before them the webhook. All pods of the namespace
-/// pass it, and routes cost a quarter of what a review does.
+/// What answers on the TLS port: the webhook, which all pods of the namespace pass, and REST, by its routes.
 #[derive(Clone)]
 pub struct Site {
     context: Arc<Context>,

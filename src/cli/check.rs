@@ -1,4 +1,4 @@
-//! `torch check`: what is wrong with a configuration.
+//! `torch check`: what is wrong with a configuration, or with an installation.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,32 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::installation;
+use super::live::{Torch, Which};
 use crate::config::{self, Config, Problems};
 
 const EXAMPLES: &str = "\
 Examples:
   torch check deploy/config.yaml
   kubectl get configmap -n torch torch-config -o jsonpath='{.data.config\\.yaml}' | torch check -
-  torch check --output json config.yaml    # [{\"line\": 3, \"column\": 7, \"message\": \"…\"}, …]; [] is good";
+  torch check --output json config.yaml    # [{\"line\": 3, \"column\": 7, \"message\": \"…\"}, …]; [] is good
+  torch check --cluster -n torch           # API server, webhook, certificates, replicas, rights, nodes
+
+With --cluster it needs leave to list mutatingwebhookconfigurations and endpointslices, to get pods and the
+Lease `torch`, and to create subjectaccessreviews and, in Torch's namespace, pods/portforward.";
 
 /// What `torch check` is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
     /// The configuration file; `-` reads standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "cluster")]
+    file: Option<PathBuf>,
+    /// Look at the installation in the cluster of the kubeconfig, each thing on one line
+    #[arg(long, conflicts_with = "file")]
+    cluster: bool,
+    #[command(flatten)]
+    which: Which,
     /// How to say it: `text` for people, `json` for editors and CI, on standard output
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -40,13 +51,33 @@ impl CheckArgs {
     /// # Errors
     /// Where the file cannot be read.
     pub fn check(&self) -> anyhow::Result<ExitCode> {
-        let text = read(&self.file)?;
+        let file = self.file.as_ref().context("there is no file to check")?;
+        let text = read(file)?;
         let checked = config::parse(&text);
         match self.output {
-            Output::Text => say(&name(&self.file), &text, &checked),
+            Output::Text => say(&name(file), &text, &checked),
             Output::Json => anstream::println!("{}", json(&checked)?),
         }
         Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Whether it is the installation that is to be checked.
+    pub fn is_of_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    /// Says of each thing of the installation whether it is as it should be.
+    ///
+    /// # Errors
+    /// Where there is no kubeconfig, or the output cannot be made.
+    pub async fn check_cluster(self) -> anyhow::Result<ExitCode> {
+        let findings = installation::look(&Torch::find(self.which).await?).await;
+        match self.output {
+            Output::Text => findings.iter().for_each(|finding| anstream::println!("{}", finding.line())),
+            Output::Json => anstream::println!("{}", serde_json::to_string(&findings)?),
+        }
+        let is_good = findings.iter().all(|finding| finding.ok);
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -162,6 +162,22 @@ fn entries(data: Option<BTreeMap<String, ByteString>>) -> Entries {
 pub struct Registration(MutatingWebhookConfiguration);
 
 impl Registration {
+    /// As the API server has it.
+    pub(super) fn of(object: MutatingWebhookConfiguration) -> Self {
+        Self(object)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Name and namespace of the first webhook's Service.
+    pub fn service(&self) -> Option<(&str, &str)> {
+        let service = self.0.webhooks.as_ref()?.first()?.client_config.service.as_ref()?;
+        Some((&service.name, &service.namespace))
+    }
+
     /// Whether every webhook in it trusts exactly `ca`.
     pub fn trusts(&self, ca: &Ca) -> bool {
         self.bundles().all(|bundle| bundle == Some(ca))

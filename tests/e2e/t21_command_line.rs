@@ -32,6 +32,21 @@ fn t21_command_line() {
     assert!(said.contains("Torch put TRUSTED_PEERS into the pod when it was created."), "{said}");
     assert!(run(&bed, &["explain", "stranger"]).unwrap_err().contains("leaves stranger alone"));
 
+    let checked = run(&bed, &["check", "--cluster"]).unwrap();
+    for line in [
+        "the API server answers",
+        "1 of 1 replicas are ready",
+        "has the 16 rights",
+        "is of the caBundle's CA",
+        " leads",
+        "da-full-1-0 of group-1 is complete",
+    ] {
+        assert!(
+            checked.lines().any(|found| found.starts_with('✓') && found.contains(line)),
+            "{line}: {checked}"
+        );
+    }
+
     let leader = torch.leader().unwrap();
     let answer = bed.shell.curl(&format!("http://{}:8080/status", leader.ip())).unwrap();
     assert_eq!(answer.status, 403, "no other pod is told: {answer:?}");

@@ -1,0 +1,297 @@
+//! `torch check --cluster`: whether an installation is as it should be, thing by thing.
+
+use anyhow::{Context as _, bail};
+use clap::builder::styling::{AnsiColor, Style};
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde::{Deserialize as _, Serialize};
+use tokio_rustls::TlsConnector;
+
+use super::live::{Node, Status, Torch};
+use super::rough;
+use crate::cluster::{Cluster, Endpoint, Registration, Right};
+use crate::tls;
+
+/// A right of the namespace.
+const fn right(verb: &'static str, group: &'static str, resource: &'static str) -> Right {
+    Right { verb, group, resource, name: None, is_namespaced: true }
+}
+
+const fn of_one(
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    name: &'static str,
+) -> Right {
+    Right { name: Some(name), ..right(verb, group, resource) }
+}
+
+const fn of_cluster(verb: &'static str, group: &'static str, resource: &'static str) -> Right {
+    Right { is_namespaced: false, ..right(verb, group, resource) }
+}
+
+/// What Torch cannot do its work without; `deploy/rbac.yaml` has all.
+const RIGHTS: [Right; 16] = [
+    right("list", "", "pods"),
+    right("watch", "", "pods"),
+    right("list", "", "services"),
+    right("watch", "", "services"),
+    right("get", "", "pods/exec"),
+    right("create", "", "pods/exec"),
+    right("get", "", "pods/log"),
+    right("create", "", "pods/eviction"),
+    of_one("patch", "", "configmaps", "torch-book"),
+    of_one("patch", "", "configmaps", "torch-ca"),
+    of_one("patch", "", "configmaps", "torch-injection"),
+    of_one("get", "coordination.k8s.io", "leases", "torch"),
+    of_one("update", "coordination.k8s.io", "leases", "torch"),
+    right("create", "events.k8s.io", "events"),
+    of_cluster("create", "authentication.k8s.io", "tokenreviews"),
+    of_cluster("create", "authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What is so.
+    pub what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(what: impl Into<String>) -> Self {
+        Self { ok: true, what: what.into(), remedy: None }
+    }
+
+    fn bad(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { ok: false, what: what.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// As people read it.
+    pub fn line(&self) -> String {
+        let colour = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
+        let (mark, style) =
+            if self.ok { ('✓', colour(AnsiColor::Green)) } else { ('✗', colour(AnsiColor::Red)) };
+        let remedy = self.remedy.as_ref().map(|remedy| format!("\n    {remedy}")).unwrap_or_default();
+        format!("{style}{mark}{style:#} {}{remedy}", self.what)
+    }
+}
+
+/// Looks at everything, in the order in which one thing needs the other.
+pub async fn look(torch: &Torch) -> Vec<Finding> {
+    let cluster = &torch.cluster;
+    let namespace = cluster.namespace();
+    let version = match cluster.server_version().await {
+        Ok(version) => version,
+        Err(error) => {
+            return vec![Finding::bad(error.to_string(), "set KUBECONFIG, or `kubectl config use-context`")];
+        }
+    };
+    let mut findings = vec![Finding::good(format!("the API server answers: Kubernetes {version}"))];
+    let registration = match registration(cluster).await {
+        Ok(registration) => registration,
+        Err(error) => {
+            let remedy =
+                format!("kubectl apply -k deploy, or -n: Torch may be in another namespace than {namespace}");
+            findings.push(Finding::bad(format!("{error:#}"), remedy));
+            return findings;
+        }
+    };
+    findings.push(bundle(&registration));
+    let replicas = match replicas(cluster, &registration).await {
+        Ok(replicas) => replicas,
+        Err(error) => {
+            let remedy = format!("kubectl describe pods -n {namespace} -l app.kubernetes.io/name=torch");
+            findings.push(Finding::bad(format!("{error:#}"), remedy));
+            return findings;
+        }
+    };
+    findings.push(readiness(&replicas, namespace));
+    for replica in replicas.iter().filter(|replica| replica.is_ready) {
+        findings.push(certificate(cluster, &registration, replica).await);
+    }
+    findings.push(rights(cluster, &replicas[0].pod).await);
+    findings.extend(nodes(torch, &replicas).await);
+    findings
+}
+
+async fn registration(cluster: &Cluster) -> anyhow::Result<Registration> {
+    let found = cluster.registrations().await?;
+    let [registration] = <[Registration; 1]>::try_from(found).map_err(|found| {
+        let namespace = cluster.namespace();
+        anyhow::anyhow!(
+            "{} webhooks are registered of a Service in namespace {namespace}, not one",
+            found.len()
+        )
+    })?;
+    Ok(registration)
+}
+
+fn bundle(registration: &Registration) -> Finding {
+    let name = registration.name();
+    let remedy = "Torch sets it within seconds, or cert-manager's cainjector: their logs say why not";
+    for bundle in registration.bundles() {
+        match bundle.map(tls::cas) {
+            Some(cas) if !cas.is_empty() => {}
+            Some(_) => return Finding::bad(format!("the caBundle of {name} holds no certificate"), remedy),
+            None => return Finding::bad(format!("{name} has no caBundle"), remedy),
+        }
+    }
+    Finding::good(format!("the webhook is registered, with a CA: MutatingWebhookConfiguration {name}"))
+}
+
+async fn replicas(cluster: &Cluster, registration: &Registration) -> anyhow::Result<Vec<Endpoint>> {
+    let (service, namespace) = registration.service().context("the webhook has no Service")?;
+    let replicas = cluster.endpoints(service).await?;
+    if replicas.is_empty() {
+        bail!("no pod is behind the Service {service} in namespace {namespace}");
+    }
+    Ok(replicas)
+}
+
+fn readiness(replicas: &[Endpoint], namespace: &str) -> Finding {
+    let unready: Vec<&str> =
+        replicas.iter().filter(|replica| !replica.is_ready).map(|replica| replica.pod.as_str()).collect();
+    let all = replicas.len();
+    match &unready[..] {
+        [] => Finding::good(format!("{all} of {all} replicas are ready")),
+        some => Finding::bad(
+            format!("{} of {all} replicas are ready; not so {}", all - some.len(), some.join(", ")),
+            format!("kubectl logs -n {namespace} {}", some[0]),
+        ),
+    }
+}
+
+/// What the API server would see when it calls the webhook.
+async fn certificate(cluster: &Cluster, registration: &Registration, replica: &Endpoint) -> Finding {
+    let pod = &replica.pod;
+    match shown(cluster, registration, replica).await {
+        Ok(Some(validity)) => {
+            let left = rough(validity.until.duration_since(Timestamp::now()));
+            Finding::good(format!("the certificate of {pod} is of the caBundle's CA, for {left} more"))
+        }
+        Ok(None) => Finding::bad(format!("{pod} shows no certificate"), "see its log"),
+        Err(error) => Finding::bad(
+            format!("API servers would not trust {pod}: {error:#}"),
+            format!("kubectl logs -n {} {pod}", cluster.namespace()),
+        ),
+    }
+}
+
+async fn shown(
+    cluster: &Cluster,
+    registration: &Registration,
+    replica: &Endpoint,
+) -> anyhow::Result<Option<tls::Validity>> {
+    let bundle = registration.bundles().flatten().next().context("there is no caBundle")?;
+    let (host, _) = registration.endpoint().context("the webhook has no address")?;
+    let stream = cluster.connect_to(&replica.pod, replica.port).await?;
+    let connector = TlsConnector::from(tls::client_config(bundle)?);
+    let stream = connector.connect(ServerName::try_from(host)?, stream).await?;
+    let chain: &[CertificateDer<'_>] = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    Ok(chain.first().and_then(tls::validity))
+}
+
+async fn rights(cluster: &Cluster, pod: &str) -> Finding {
+    match lacking(cluster, pod).await {
+        Ok((account, lacking)) if lacking.is_empty() => Finding::good(format!(
+            "ServiceAccount {account} has the {} rights that are looked at",
+            RIGHTS.len()
+        )),
+        Ok((account, lacking)) => Finding::bad(
+            format!("ServiceAccount {account} lacks the right to {}", lacking.join(", ")),
+            "kubectl apply -k deploy: rbac.yaml grants it",
+        ),
+        Err(error) => Finding::bad(format!("{error:#}"), "ask somebody who may create subjectaccessreviews"),
+    }
+}
+
+async fn lacking(cluster: &Cluster, pod: &str) -> anyhow::Result<(String, Vec<String>)> {
+    let account = cluster.service_account(pod).await?;
+    let mut lacking = Vec::new();
+    for right in RIGHTS {
+        if !cluster.has_right(&account, right).await? {
+            lacking.push(format!("{} {}", right.verb, right.resource));
+        }
+    }
+    Ok((account, lacking))
+}
+
+async fn nodes(torch: &Torch, replicas: &[Endpoint]) -> Vec<Finding> {
+    let namespace = torch.cluster.namespace();
+    let asked = async { Status::deserialize(torch.status().await?).context("cannot read Torch's answer") };
+    let status = match asked.await {
+        Ok(status) => status,
+        Err(error) => {
+            let remedy = format!("kubectl get lease torch -n {namespace} shows who leads, and since when");
+            return vec![Finding::bad(format!("{error:#}"), remedy)];
+        }
+    };
+    let leads = match status.leader.as_deref() {
+        Some(leader) if replicas.iter().any(|replica| replica.pod == leader) => {
+            Finding::good(format!("{leader} leads"))
+        }
+        Some(leader) => Finding::bad(format!("{leader} leads, and is no replica"), "it passes in 15 s"),
+        None => Finding::bad("nobody leads", format!("kubectl describe pods -n {namespace} shows why")),
+    };
+    std::iter::once(leads).chain(status.nodes.iter().map(|found| node(found, namespace))).collect()
+}
+
+fn node(node: &Node, namespace: &str) -> Finding {
+    let what = format!("{} of {}", node.pod, node.groups.join(", "));
+    let faults: Vec<&str> = [
+        node.waits_for.as_ref().map(|wait| wait.message.as_str()),
+        node.reach.as_ref().and_then(|reach| reach.message.as_deref()),
+        node.file.as_ref().and_then(|file| file.message.as_deref()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if faults.is_empty() {
+        return Finding::good(format!("{what} is complete"));
+    }
+    let remedy = format!("torch explain {} -n {namespace}", node.pod);
+    Finding::bad(format!("{what}: {}", faults.join("; ")), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_replica_that_is_not_ready_is_named() {
+        let replica = |n: u8, is_ready| Endpoint { pod: format!("torch-{n}"), port: 8443, is_ready };
+        assert_eq!(readiness(&[replica(0, true)], "da"), Finding::good("1 of 1 replicas are ready"));
+        let found = readiness(&[replica(0, true), replica(1, false)], "da");
+        assert_eq!(found.what, "1 of 2 replicas are ready; not so torch-1");
+        assert_eq!(found.remedy.as_deref(), Some("kubectl logs -n da torch-1"));
+    }
+
+    #[test]
+    fn a_node_is_complete_or_says_what_it_lacks() {
+        let with = |more: Value| {
+            let mut all =
+                json!({"pod": "a-0", "node": "a", "groups": ["pair"], "phase": "Running", "restarts": 0});
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            node(&serde_json::from_value(all).unwrap(), "da")
+        };
+        assert_eq!(with(json!({"reach": {"state": "reachable"}})), Finding::good("a-0 of pair is complete"));
+        let found = with(json!({"waitsFor": {"reason": "pod", "message": "there is no such pod"},
+            "reach": {"state": "unresolved", "message": "no such host"}}));
+        assert_eq!(found.what, "a-0 of pair: there is no such pod; no such host");
+        assert_eq!(found.remedy.as_deref(), Some("torch explain a-0 -n da"));
+    }
+
+    #[test]
+    fn a_finding_is_one_line_and_how_to_mend_it() {
+        let plain = |finding: Finding| anstream::adapter::strip_str(&finding.line()).to_string();
+        assert_eq!(plain(Finding::good("it is")), "✓ it is");
+        assert_eq!(plain(Finding::bad("it is not", "do this")), "✗ it is not\n    do this");
+    }
+}

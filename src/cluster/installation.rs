@@ -1,0 +1,126 @@
+//! What an operator asks of the API server about an installation of Torch. Torch itself asks none of it.
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+
+use super::own::Registration;
+use super::{Cluster, Error, call};
+
+/// Something that Torch may do by its manifests.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// The verb.
+    pub verb: &'static str,
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// The resource, with its subresource: `pods/exec`.
+    pub resource: &'static str,
+    /// The object, where it is of one only.
+    pub name: Option<&'static str>,
+    /// Whether it is one of the namespace.
+    pub is_namespaced: bool,
+}
+
+/// A pod behind a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The pod.
+    pub pod: String,
+    /// The port that it serves on.
+    pub port: u16,
+    /// Whether it is ready.
+    pub is_ready: bool,
+}
+
+impl Cluster {
+    /// The API server's version, such as `v1.37.0`.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn server_version(&self) -> Result<String, Error> {
+        Ok(call(|| "get the version".into(), self.client.apiserver_version()).await?.git_version)
+    }
+
+    /// The registrations of webhooks whose Service is in this namespace.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn registrations(&self) -> Result<Vec<Registration>, Error> {
+        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let act = || "list mutatingwebhookconfigurations".into();
+        let all = call(act, api.list(&ListParams::default())).await?.items.into_iter().map(Registration::of);
+        let is_ours = |service: (&str, &str)| service.1 == self.namespace;
+        Ok(all.filter(|registration| registration.service().is_some_and(is_ours)).collect())
+    }
+
+    /// The pods behind a Service.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn endpoints(&self, service: &str) -> Result<Vec<Endpoint>, Error> {
+        let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+        let act = || format!("list endpointslices of {service}");
+        let slices = call(act, self.api::<EndpointSlice>().list(&of_service)).await?;
+        Ok(slices.items.iter().flat_map(endpoints).collect())
+    }
+
+    /// The name of the ServiceAccount that a pod runs as.
+    ///
+    /// # Errors
+    /// Where the call fails, or there is no such pod.
+    pub async fn service_account(&self, pod: &str) -> Result<String, Error> {
+        let pod = call(|| format!("get pod {pod}"), self.api::<Pod>().get(pod)).await?;
+        Ok(pod.spec.and_then(|spec| spec.service_account_name).unwrap_or_else(|| "default".into()))
+    }
+
+    /// Whether a ServiceAccount of this namespace has that right.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub async fn has_right(&self, service_account: &str, right: Right) -> Result<bool, Error> {
+        let (resource, subresource) = match right.resource.split_once('/') {
+            Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+            None => (right.resource, None),
+        };
+        let attributes = ResourceAttributes {
+            namespace: right.is_namespaced.then(|| self.namespace.clone()),
+            verb: Some(right.verb.into()),
+            group: Some(right.group.into()),
+            resource: Some(resource.into()),
+            subresource,
+            name: right.name.map(String::from),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{}:{service_account}", self.namespace)),
+            groups: Some(vec![
+                "system:serviceaccounts".into(),
+                format!("system:serviceaccounts:{}", self.namespace),
+                "system:authenticated".into(),
+            ]),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let act = || "create a subjectaccessreview".into();
+        let answer = call(act, api.create(&PostParams::default(), &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+}
+
+fn endpoints(slice: &EndpointSlice) -> Vec<Endpoint> {
+    let port = slice.ports.iter().flatten().find_map(|port| u16::try_from(port.port?).ok());
+    let all = slice.endpoints.iter().flatten().filter_map(|endpoint| {
+        Some(Endpoint {
+            pod: endpoint.target_ref.as_ref()?.name.clone()?,
+            port: port?,
+            is_ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false),
+        })
+    });
+    all.collect()
+}
