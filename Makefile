@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart reproducible bench instructions lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart docs reproducible bench instructions lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -48,6 +48,10 @@ rights:
 # The Helm chart: the same objects as deploy/, and its whole life on the cluster. Alerts and the dashboard.
 chart:
 	@tests/chart/run
+
+# What docs/ has of the code is made anew; all that it says of the code is checked.
+docs:
+	@tests/docs/run write
 
 # Two builds in two folders are the same, byte for byte.
 reproducible:

@@ -118,6 +118,11 @@ fn rough(time: SignedDuration) -> String {
     }
 }
 
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn parse() -> Cli {
     let program = std::env::args_os().next().unwrap_or_default();
     let command = Cli::command().bin_name(called(&program));

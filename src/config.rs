@@ -14,6 +14,8 @@ use serde::{Serialize, Serializer};
 
 use crate::peers::{Address, Book, Known, Pods, Who, ordinal_order};
 
+#[cfg(test)]
+pub(crate) use file::schema;
 pub use file::{Problem, Problems, parse};
 pub use meshes::Meshes;
 
@@ -28,9 +30,11 @@ pub const RPC_PORT: u16 = 26658;
 
 /// A configuration without faults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
     /// The groups, in the order of the file.
     #[serde(rename = "mutualPeers", serialize_with = "all_shared")]
+    #[cfg_attr(test, schemars(with = "Vec<Group>"))]
     pub groups: Vec<Arc<Group>>,
     /// `nodeName` → where it stands: (group, place in it), in the order of the file.
     #[serde(skip)]
@@ -47,6 +51,7 @@ fn shared<T: Serialize + ?Sized, S: Serializer>(one: &Arc<T>, serializer: S) -> 
 
 /// Nodes of which each trusts every other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Group {
     /// Its name: as written, else `group-<n>`, counted from 1.
     pub name: String,
@@ -57,17 +62,20 @@ pub struct Group {
 /// A member of a group: a pod, or all pods of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Peer {
     /// A pod's name, or that of the StatefulSet or Deployment that owns it.
     pub node_name: String,
     /// How to treat it; shared by all for which the file says nothing else.
     #[serde(flatten, serialize_with = "shared")]
+    #[cfg_attr(test, schemars(with = "Settings"))]
     pub settings: Arc<Settings>,
 }
 
 /// How a node is treated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Settings {
     /// The container in which the node runs.
     pub container_name: String,
@@ -83,6 +91,7 @@ pub struct Settings {
     pub volume: Option<Volume>,
     /// How to learn its peer id: one after the other, until one succeeds.
     #[serde(serialize_with = "shared")]
+    #[cfg_attr(test, schemars(with = "[Probe]"))]
     pub probe: Arc<[Probe]>,
     /// Whether its own address stands in its own list.
     pub include_self: bool,
@@ -93,6 +102,7 @@ pub struct Settings {
 /// The volume on which the file is kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Volume {
     /// Which one.
     #[serde(flatten)]
@@ -104,6 +114,7 @@ pub struct Volume {
 /// Which volume.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum VolumeSource {
     /// A PersistentVolumeClaim; its volume is added to the pod where it has none of it.
     ClaimName(String),
@@ -114,6 +125,7 @@ pub enum VolumeSource {
 /// A way to learn a node's peer id.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Probe {
     /// Connect to the p2p port: the node proves its id in the Noise handshake.
     Dial,
@@ -135,6 +147,7 @@ pub enum Probe {
 
 /// An entry of a Secret in Torch's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SecretKey {
     /// The Secret's name.
     pub name: String,
@@ -144,6 +157,7 @@ pub struct SecretKey {
 
 /// When a node is restarted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RestartPolicy {
     /// It runs without the variable.
     pub early: bool,
@@ -153,6 +167,7 @@ pub struct RestartPolicy {
     pub changed: bool,
     /// How long to wait, after the last address was learned, for a group that is not complete.
     #[serde(serialize_with = "file::duration")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub settle: SignedDuration,
 }
 

@@ -5,6 +5,8 @@ mod body;
 mod fair;
 mod forward;
 mod metrics;
+#[cfg(test)]
+mod openapi;
 mod rest;
 mod shared;
 mod status;
@@ -81,7 +83,7 @@ impl Site {
         // Handlers get a copy for each request.
         let context = Arc::new(context);
         let rest = rest::routes(&context.guard)
-            .route("/mutate", any(rest::method_not_allowed))
+            .route("/mutate", any(async || ([(header::ALLOW, "POST")], rest::method_not_allowed().await)))
             .fallback(rest::not_found)
             .method_not_allowed_fallback(rest::method_not_allowed)
             .with_state(Arc::clone(&context));

@@ -39,6 +39,8 @@ pub mod injection;
 pub mod leader;
 pub mod peers;
 pub mod plan;
+#[cfg(test)]
+mod reference;
 pub mod reload;
 pub mod server;
 pub mod shutdown;

@@ -33,6 +33,8 @@ pub const MAX_VARIABLE: usize = 128 * 1024;
 /// nothing after the host), so [`FromStr`] checks the rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(description = "A multiaddress that ends in `/p2p/<peer id>`."))]
 pub struct Address(Arc<str>);
 
 /// Why a text is not an [`Address`].

@@ -107,6 +107,7 @@ pub enum Act {
 /// Where a node has its variable from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum VariableFrom {
     /// The pod's spec sets it.
     Spec,
@@ -117,6 +118,7 @@ pub enum VariableFrom {
 /// How one node stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeState {
     /// The pod's name; the `nodeName` where there is no pod.
     pub pod: String,
@@ -139,6 +141,7 @@ pub struct NodeState {
     pub waits_for: Option<Wait>,
     /// Since when it does, as far as this replica has seen by the configuration in force: the plan does not
     /// know, the view does.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub since: Option<Timestamp>,
     /// What became of the file in its container.
     pub file: Option<Delivery>,

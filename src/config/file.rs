@@ -7,6 +7,8 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+#[cfg(test)]
+use serde_json::json;
 use serde_yaml::{Location, Spanned};
 
 use super::{
@@ -112,20 +114,43 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Declares a level of the file: its own fields, and the settings that every level can have.
+/// Declares a level of the file: its own fields, and the settings that every level can have. What is said of the
+/// fields is what `docs/configuration.md` says of them.
 macro_rules! level {
-    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$of:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty),* $(,)? }) => {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        $(#[$of])*
         struct $name {
-            $($field: $type,)*
+            $($(#[$meta])* $field: $type,)*
+            /// The container that the node runs in.
+            #[cfg_attr(test, schemars(with = "Option<String>", example = &"node"))]
             container_name: Option<Spanned<String>>,
+            /// The directory of the file `TRUSTED_PEERS` in that container.
+            #[cfg_attr(test, schemars(with = "Option<String>", example = &"/var/lib/peers"))]
             trusted_peers_path: Option<Spanned<String>>,
+            /// The host of the node's address, a DNS name that resolves from other pods; `{pod}` in it stands for
+            /// the pod's name. Without it Torch finds one, as "The host" says.
+            #[cfg_attr(test, schemars(with = "Option<String>", example = &"{pod}.da.example.com"))]
             host: Option<Spanned<String>>,
+            /// The node's TCP port for libp2p.
+            #[cfg_attr(test, schemars(with = "Option<u16>", range(min = 1), example = 4001))]
             port: Option<Spanned<u16>>,
+            /// The volume that keeps the file when the pod is restarted: one of `claimName` and `name`. Without it,
+            /// it is that of the pod's only claim, where that does no harm, as "The volume" says.
+            #[cfg_attr(test, schemars(with = "Option<RawVolume>"))]
+            #[cfg_attr(test, schemars(example = json!({"claimName": "peers", "subPath": "mesh"})))]
             volume: Option<Spanned<RawVolume>>,
+            /// How to learn the node's peer id: one probe after the other, until one succeeds.
+            #[cfg_attr(test, schemars(with = "Option<Vec<schema::Probe>>", length(min = 1)))]
+            #[cfg_attr(test, schemars(example = ["dial", "log"]))]
             probe: Option<Spanned<Vec<Probe>>>,
+            /// Whether a node's own address is in its list, too.
+            #[cfg_attr(test, schemars(example = true))]
             include_self: Option<bool>,
+            /// When to restart the node. Each of the two fields is inherited by itself.
+            #[cfg_attr(test, schemars(example = json!({"when": ["early", "changed"], "settle": "30s"})))]
             restart: Option<RawRestart>,
         }
 
@@ -148,9 +173,40 @@ macro_rules! level {
     };
 }
 
-level!(File { mutual_peers: Spanned<Vec<RawGroup>> });
-level!(RawGroup { name: Option<Spanned<String>>, peers: Spanned<Vec<RawPeer>> });
-level!(RawPeer { node_name: Spanned<String> });
+level!(
+    /// The configuration of Torch, the Trusted Peers Orchestrator.
+    #[cfg_attr(test, schemars(rename = "Configuration of Torch"))]
+    File {
+        /// The groups: nodes of which each trusts every other. At least one.
+        #[cfg_attr(test, schemars(with = "Vec<RawGroup>", length(min = 1)))]
+        #[cfg_attr(test, schemars(example = [json!({"peers": [{"nodeName": "da-bridge-1"}, {"nodeName": "da-full-1"}]})]))]
+        mutual_peers: Spanned<Vec<RawGroup>>,
+    }
+);
+level!(
+    /// Nodes of which each trusts every other.
+    #[cfg_attr(test, schemars(rename = "Group"))]
+    RawGroup {
+        /// The group's name, which `/list` and `torch status` show: 1 to 63 printable characters, and no other
+        /// group's. Without it, `group-1`, `group-2`, … by its place in the file.
+        #[cfg_attr(test, schemars(with = "Option<String>", length(min = 1, max = 63), example = &"mocha"))]
+        name: Option<Spanned<String>>,
+        /// The group's members, each once. At least one.
+        #[cfg_attr(test, schemars(with = "Vec<RawPeer>", length(min = 1)))]
+        #[cfg_attr(test, schemars(example = [json!({"nodeName": "da-bridge-1"}), json!({"nodeName": "da-full-1", "port": 2122})]))]
+        peers: Spanned<Vec<RawPeer>>,
+    }
+);
+level!(
+    /// A member of a group.
+    #[cfg_attr(test, schemars(rename = "Peer"))]
+    RawPeer {
+        /// The name of a pod, or of the StatefulSet or Deployment that owns it; then each of its pods is a node. A
+        /// node may be in several groups, with the same settings in each.
+        #[cfg_attr(test, schemars(with = "String", example = &"da-bridge-1"))]
+        node_name: Spanned<String>,
+    }
+);
 
 struct Level<'a> {
     container_name: Option<&'a Spanned<String>>,
@@ -165,40 +221,68 @@ struct Level<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Volume", extend("oneOf" = [{"required": ["claimName"]}, {"required": ["name"]}])))]
 struct RawVolume {
+    /// A PersistentVolumeClaim; its volume is added to the pod where it has none of it.
     claim_name: Option<String>,
+    /// Instead of `claimName`: a volume that the pod has.
     name: Option<String>,
+    /// The directory on that volume.
+    #[cfg_attr(test, schemars(extend("default" = SUB_PATH)))]
     sub_path: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Restart"))]
 struct RawRestart {
+    /// The reasons to restart a node; `[]`, never.
     when: Option<Vec<When>>,
+    /// How long to wait, after the last address was learned, for a group that is not complete. Then its early nodes
+    /// are restarted with what is known.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     settle: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 enum When {
+    /// It runs without the variable.
     Early,
+    /// Its variable lacks a peer that is known by now.
     Partial,
+    /// Its variable has an address that is no longer right.
     Changed,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rpc"))]
 struct RawRpc {
+    /// The port of JSON-RPC.
+    #[cfg_attr(test, schemars(range(min = 1), extend("default" = RPC_PORT)))]
     port: Option<u16>,
+    /// Where the token is, if the node asks for one.
     token_secret: Option<RawSecretKey>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SecretKey"))]
 struct RawSecretKey {
+    /// A Secret in Torch's namespace.
     name: String,
+    /// The entry of the Secret.
+    #[cfg_attr(test, schemars(extend("default" = TOKEN)))]
     key: Option<String>,
 }
+
+/// The directory on a volume, where none is written.
+const SUB_PATH: &str = "torch";
+
+/// The entry of a Secret, where none is written.
+const TOKEN: &str = "token";
 
 impl Default for Settings {
     fn default() -> Self {
@@ -270,7 +354,7 @@ impl<'de> Visitor<'de> for ProbeVisitor {
                     port: rpc.port.unwrap_or(RPC_PORT),
                     token: rpc
                         .token_secret
-                        .map(|s| SecretKey { name: s.name, key: s.key.unwrap_or_else(|| "token".into()) }),
+                        .map(|s| SecretKey { name: s.name, key: s.key.unwrap_or_else(|| TOKEN.into()) }),
                 }
             }
             "address" => Probe::Address(map.next_value::<Address>()?),
@@ -445,7 +529,7 @@ impl Check {
         if !is_host(name) {
             self.say(volume, format!("`{}` is not the name of a claim or volume", shorten(name)));
         }
-        let sub_path = raw.sub_path.clone().unwrap_or_else(|| "torch".into());
+        let sub_path = raw.sub_path.clone().unwrap_or_else(|| SUB_PATH.into());
         let inside = |p: &str| !matches!(p, "" | "." | "..") && !p.contains([':', '\0', '\n']);
         if !sub_path.split('/').all(inside) {
             self.say(
@@ -542,5 +626,7 @@ pub(super) fn duration<S: Serializer>(time: &SignedDuration, serializer: S) -> R
     serializer.collect_str(&format_args!("{time:#}"))
 }
 
+#[cfg(test)]
+pub(crate) mod schema;
 #[cfg(test)]
 mod tests;

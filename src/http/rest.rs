@@ -11,7 +11,6 @@ use axum::{Json, Router, middleware};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::body::{Held, Missing};
@@ -49,13 +48,27 @@ pub(super) fn routes(guard: &Arc<Guard>) -> Router<Arc<Context>> {
 /// An answer: `{"status": …, "body": …}`, the HTTP status being the same.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<T> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Answer_of_{T}"))]
+pub(super) struct Answer<T> {
+    /// The HTTP status.
     status: u16,
+    /// What was asked for; null where it is not granted.
     body: T,
+    /// Of `/gen` and `/genAll`: what the nodes' `TRUSTED_PEERS` should hold.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trusted_peers: Option<Value>,
+    trusted_peers: Option<TrustedPeers>,
+    /// What went wrong, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
+}
+
+/// The addresses of a node's peers, joined by commas: of one node, or of each that was asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum TrustedPeers {
+    One(String),
+    Each(BTreeMap<String, String>),
 }
 
 impl<T> Answer<T> {
@@ -138,16 +151,23 @@ async fn list(State(context): State<Arc<Context>>, headers: HeaderMap) -> Respon
     Answer { errors, ..Answer::ok(snapshot.in_order(&meshes)) }.into_response()
 }
 
-/// The body of `/gen`. The text of the original calls the field `nodeName` in one place.
+/// The body of `/gen`: the name of a pod or of a node. (The text of the original calls the field `nodeName` in one
+/// place.)
 #[derive(Deserialize)]
-struct One {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::openapi::also_node_name))]
+pub(super) struct One {
+    /// A pod's name, or a `nodeName` of the configuration.
+    #[cfg_attr(test, schemars(example = &"da-bridge-1"))]
     #[serde(alias = "nodeName", rename = "podName")]
     pod_name: String,
 }
 
 /// The body of `/genAll`; without a list it asks for all.
 #[derive(Default, Deserialize)]
-struct Many {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::openapi::also_node_name))]
+pub(super) struct Many {
+    /// The names of pods, or `nodeName`s of the configuration.
+    #[cfg_attr(test, schemars(example = ["da-bridge-1", "da-full-1"]))]
     #[serde(alias = "nodeName", rename = "podName", default)]
     pod_name: Vec<String>,
 }
@@ -170,7 +190,7 @@ async fn generate(
     if as_text {
         return Ok(format!("{value}\n").into_response());
     }
-    Ok(Answer { trusted_peers: Some(json!(value)), ..Answer::ok(addresses) }.into_response())
+    Ok(Answer { trusted_peers: Some(TrustedPeers::One(value)), ..Answer::ok(addresses) }.into_response())
 }
 
 async fn generate_all(State(context): State<Arc<Context>>, request: Request) -> Result<Response, Failure> {
@@ -182,9 +202,8 @@ async fn generate_all(State(context): State<Arc<Context>>, request: Request) -> 
     if addresses.is_empty() {
         return Err(nothing_known("these nodes"));
     }
-    let values: BTreeMap<&str, String> =
-        found.iter().map(|asked| (asked.name.as_str(), join(&asked.trusted_peers()))).collect();
-    Ok(Answer { trusted_peers: Some(json!(values)), ..Answer::ok(addresses) }.into_response())
+    let values = found.iter().map(|asked| (asked.name.clone(), join(&asked.trusted_peers()))).collect();
+    Ok(Answer { trusted_peers: Some(TrustedPeers::Each(values)), ..Answer::ok(addresses) }.into_response())
 }
 
 async fn read(context: &Context, request: Request) -> Result<Held, Failure> {

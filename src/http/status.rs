@@ -67,7 +67,8 @@ pub(super) fn routes() -> Router<Arc<Context>> {
 /// How all nodes stand. What is inside of the nodes only the leader has seen.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Status<'a> {
     namespace: &'a str,
     /// The replica that says so.
     answered_by: &'a str,

@@ -59,12 +59,12 @@ fn snapshot(known: &[&str]) -> Snapshot {
     Snapshot::new(Arc::new(config), split, meshes)
 }
 
-struct Bed {
-    context: Context,
+pub(super) struct Bed {
+    pub(super) context: Context,
     asks: mpsc::Receiver<Ask>,
 }
 
-fn bed(known: &[&str]) -> Bed {
+pub(super) fn bed(known: &[&str]) -> Bed {
     let (asks, receiver) = mpsc::channel(1);
     let context = Context {
         namespace: "da".into(),
@@ -114,7 +114,7 @@ fn answer_asks(mut bed: Bed, answer: Result<(), TooMany>) -> Context {
     bed.context
 }
 
-const BOTH: [&str; 2] = ["da-bridge-1-0", "da-full-1-0"];
+pub(super) const BOTH: [&str; 2] = ["da-bridge-1-0", "da-full-1-0"];
 
 #[tokio::test]
 async fn what_is_in_force_and_who_is_there_is_told() {

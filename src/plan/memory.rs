@@ -157,6 +157,7 @@ pub struct Delivered {
 /// What became of the file in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state", content = "message")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Delivery {
     /// It holds the value: it was written.
     Written,
@@ -173,6 +174,7 @@ pub enum Delivery {
 /// What dialling an address by its own name showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state", content = "message")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Reach {
     /// It resolves, answers and is who it should be.
     Reachable,

@@ -137,6 +137,25 @@ impl fmt::Display for Wait {
     }
 }
 
+#[cfg(test)]
+impl schemars::JsonSchema for Wait {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Wait".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "What a node waits for.",
+            "type": "object",
+            "required": ["reason", "message"],
+            "properties": {
+                "reason": {"description": "The kind of it, for machines.", "type": "string"},
+                "message": {"description": "The same in words, for people.", "type": "string"},
+            },
+        })
+    }
+}
+
 impl Serialize for Wait {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("Wait", 2)?;

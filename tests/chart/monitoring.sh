@@ -41,12 +41,12 @@ all_are_there() {
   done
 }
 
-# In README.md, since most of them come only with what they count.
+# In docs/operations.md, since most of them come only with what they count.
 all_are_told_of() {
   local value
   for value in $(grep -hE '\btorch_' "$monitoring/alerts.yaml" "$monitoring/dashboard.json" |
     grep -oE 'outcome=~?\\?"[a-z_|]+' | sed 's/.*"//' | tr '|' '\n' | sort -u); do
-    grep -qE "^\| \`torch_.*\`$value\`" "$root/README.md" || { echo "$value is not"; return 1; }
+    grep -qE "^\| \`torch_.*\`$value\`" "$root/docs/operations.md" || { echo "$value is not"; return 1; }
   done
 }
 

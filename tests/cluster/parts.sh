@@ -109,3 +109,6 @@ go_program() {
   fi
   echo "$folder/${package##*/}"
 }
+
+# Prometheus's tool for rules and metrics, without what finds targets in clouds.
+promtool_program() { go_program github.com/prometheus/prometheus/cmd/promtool@v0.316.0 remove_all_sd; }
