@@ -5,6 +5,7 @@ mod body;
 mod fair;
 mod forward;
 mod metrics;
+mod page;
 mod rest;
 mod shared;
 mod status;
@@ -90,6 +91,7 @@ pub fn plain_routes(context: Context) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::metrics))
         .merge(status::routes())
+        .merge(page::routes())
         .with_state(context)
 }
 
