@@ -7,6 +7,7 @@ mod forward;
 mod metrics;
 #[cfg(test)]
 mod openapi;
+mod page;
 mod rest;
 mod shared;
 mod status;
@@ -138,6 +139,7 @@ pub fn plain_routes(context: Context) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::metrics))
         .merge(status::routes())
+        .merge(page::routes())
         .with_state(context)
 }
 

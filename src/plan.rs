@@ -147,6 +147,8 @@ pub struct NodeState {
     pub file: Option<Delivery>,
     /// What dialling its address showed last.
     pub reach: Option<Reach>,
+    /// The addresses of peers that are known by now and that its variable, where it has one, is without.
+    pub lacks: Vec<String>,
 }
 
 /// What to do now, and when to plan again if nothing happens before.
@@ -405,7 +407,17 @@ impl<'a> Node<'a> {
             since: None,
             file: self.trace.delivered.as_ref().map(|d| d.outcome.clone()),
             reach: self.trace.reach.clone(),
+            lacks: self.lacks(),
         }
+    }
+
+    fn lacks(&self) -> Vec<String> {
+        let Some(have) = restart::value_in_force(self).filter(|have| *have != self.value) else {
+            return Vec::new();
+        };
+        let have: HashSet<&str> = have.split(',').collect();
+        let known = self.value.split(',').filter(|address| !address.is_empty());
+        known.filter(|address| !have.contains(address)).map(String::from).collect()
     }
 
     /// Of two things that a node waits for, the one to look at first: as long as a running node's own
@@ -465,6 +477,7 @@ fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
             since: None,
             file: None,
             reach: None,
+            lacks: Vec::new(),
         })
     })
 }

@@ -156,7 +156,7 @@ impl Follower {
 
 /// Lets those pass who come from within the pod, and by a name of the loopback: another site's page in an
 /// operator's browser might have its own name point there.
-async fn check_loopback(request: Request, next: Next) -> Response {
+pub(super) async fn check_loopback(request: Request, next: Next) -> Response {
     let from = connection(&request).from;
     if from.is_loopback() && is_for_loopback(request.headers()) {
         return next.run(request).await;

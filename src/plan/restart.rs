@@ -194,7 +194,7 @@ fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reas
 }
 
 /// The value that the node runs with: its spec's, or else its process's.
-fn value_in_force<'a>(node: &Node<'a>) -> Option<&'a str> {
+pub(super) fn value_in_force<'a>(node: &Node<'a>) -> Option<&'a str> {
     if let Some(value) = &node.container?.variable {
         return Some(value);
     }

@@ -642,6 +642,23 @@ fn a_partial_or_changed_list_restarts_only_who_asked_for_it() {
 }
 
 #[test]
+fn who_has_the_variable_and_lacks_a_peer_is_told_which() {
+    let mut sim = Sim::new("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}, {nodeName: c}]}]");
+    sim.start("a", Some(""));
+    for set in ["b", "c"] {
+        sim.start(set, None);
+        sim.learn(&format!("{set}-0"));
+    }
+    let whole = sim.value("a-0");
+    let (known, lacked) = whole.split_once(',').unwrap();
+    sim.pod("a-0").containers[0].variable = Some(known.into());
+    let lacks: Vec<_> = sim.plan().nodes.into_iter().map(|node| node.lacks).collect();
+    assert_eq!(lacks, [vec![lacked], vec![], vec![]], "b and c have no variable at all");
+    sim.pod("a-0").containers[0].variable = Some(whole);
+    assert_eq!(sim.plan().nodes[0].lacks, [""; 0]);
+}
+
+#[test]
 fn a_restart_that_brings_an_old_value_backs_off_as_well() {
     let mut sim =
         Sim::new("mutualPeers: [{restart: {when: [early, changed]}, peers: [{nodeName: a}, {nodeName: b}]}]");
