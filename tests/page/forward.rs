@@ -1,7 +1,7 @@
 //! A port of a pod, forwarded to this machine as an operator does it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use crate::kubectl;
 
@@ -9,6 +9,8 @@ use crate::kubectl;
 pub struct Forward {
     kubectl: Child,
     pub port: u16,
+    /// Without a reader of what it says kubectl ends.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Forward {
@@ -24,11 +26,13 @@ impl Forward {
             .stdout(Stdio::piped())
             .spawn()
             .expect("kubectl runs");
-        let out = kubectl.stdout.take().expect("it is piped");
-        let line = BufReader::new(out).lines().map_while(Result::ok).next().unwrap_or_default();
+        let mut said = BufReader::new(kubectl.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("it is text");
         let port =
             line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|l| l.split(' ').next()?.parse().ok());
-        Self { kubectl, port: port.unwrap_or_else(|| panic!("kubectl port-forward said {line:?}")) }
+        let port = port.unwrap_or_else(|| panic!("kubectl port-forward said {line:?}"));
+        Self { kubectl, port, _said: said }
     }
 
     pub fn url(&self) -> String {

@@ -60,9 +60,9 @@ impl Page {
         from_value(changes).expect("texts")
     }
 
-    /// The pod whose mark has the focus.
+    /// The pod whose mark has the focus; else the beginning of what has it.
     pub fn focus(&self) -> Value {
-        self.run("return document.activeElement.dataset.pod ?? null")
+        self.run("const { dataset, outerHTML } = document.activeElement; return dataset.pod ?? outerHTML.slice(0, 80)")
     }
 
     pub fn run(&self, script: &str) -> Value {

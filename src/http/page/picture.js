@@ -24,8 +24,9 @@ export class Picture {
     this.#layers = Object.fromEntries(["boxes", "lines", "picked", "marks"].map((name) => [name, layer(svg, name)]));
     svg.addEventListener("pointerover", (event) => this.#picks(event.target));
     svg.addEventListener("pointerleave", () => this.#picks(document.activeElement));
-    svg.addEventListener("focusin", (event) => this.#picks(event.target));
-    svg.addEventListener("focusout", () => this.#picks(null));
+    // Chromium lets the focus stop at an SVG that listens for it.
+    svg.parentElement.addEventListener("focusin", (event) => this.#picks(event.target));
+    svg.parentElement.addEventListener("focusout", () => this.#picks(null));
     svg.addEventListener("keydown", (event) => this.#move(event));
     new ResizeObserver(() => this.draw(this.#mesh)).observe(svg.parentElement);
   }
