@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart docs reproducible bench instructions lint
+.PHONY: demo test model faults soak rolling rotate scale fuzz hostile rights chart page docs reproducible bench instructions lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -52,6 +52,10 @@ chart:
 # What docs/ has of the code is made anew; all that it says of the code is checked.
 docs:
 	@tests/docs/run write
+
+# The page in a headless Chromium, while nodes come and are restarted; and its picture, docs/page.png.
+page:
+	@PICTURE=docs/page.png tests/page/run
 
 # Two builds in two folders are the same, byte for byte.
 reproducible:

@@ -1,6 +1,6 @@
 //! The page in a real browser, as an operator opens it: by a forwarded port of a Torch on the test bed. Nodes come,
 //! are learned and restarted while it is looked at; it loses its connection; in the end it shows 500 nodes. Writes
-//! `docs/page.png`, and closes with its figures on one line.
+//! its picture to the file in `PICTURE`, and closes with its figures on one line.
 
 #![allow(dead_code, reason = "the end-to-end tests' parts can do more than is needed here")]
 
