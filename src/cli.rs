@@ -139,8 +139,8 @@ fn serve(serve: ServeArgs, log_format: LogFormat, log: &str) -> anyhow::Result<(
     telemetry::init(log_format, log)?;
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
-    // One for the reviews and one for all else; where there is one processor, two would only get in each
-    // other's way.
+    // Those that answer: the leader's work is the main thread's. More than there are processors would only get in
+    // each other's way.
     let workers = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(2));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::kubectl;
 use crate::node::Node;
 use crate::torch::{PAIR, Torch};
 use crate::wait::{SOON, check, eventually};
@@ -19,6 +20,10 @@ const CHECKED: [&str; 6] = [
     " leads",
     "da-full-1-0 of group-1 is complete",
 ];
+
+/// On what, by which reason.
+const TOLD: [(&str, &str); 4] =
+    [("Pod", "AddressLearned"), ("Pod", "Restarted"), ("StatefulSet", "Restarted"), ("Pod", "Injected")];
 
 #[test]
 fn t21_command_line() {
@@ -46,6 +51,18 @@ fn t21_command_line() {
         let checked = run(&bed, &["check", "--cluster"])?;
         let is_good = |what: &&str| checked.lines().any(|line| line.starts_with('✓') && line.contains(what));
         check(CHECKED.iter().all(is_good), || checked.clone())
+    });
+
+    eventually("what went well is told by Events", SOON, || {
+        let events = kubectl::get(bed.name(), "events")?;
+        let is_told = |(kind, reason): &(&str, &str)| {
+            let mut all = events["items"].as_array().into_iter().flatten();
+            all.any(|event| {
+                [&event["type"], &event["involvedObject"]["kind"], &event["reason"]]
+                    == ["Normal", kind, reason]
+            })
+        };
+        check(TOLD.iter().all(is_told), || events.to_string())
     });
 
     let leader = torch.leader().unwrap();
