@@ -7,7 +7,6 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -17,13 +16,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use torch::certificates::Standing;
 use torch::election::Leadership;
-use torch::http::{Context, Forward, Guard, Live, routes};
+use torch::http::{Context, Forward, Guard, Live, Site};
 use torch::leader::Ask;
 use torch::shutdown::Shutdown;
 use torch_fuzz::{NAMESPACE, snapshot, within};
 use tower::ServiceExt as _;
 
-thread_local!(static TORCH: OnceCell<(Runtime, Router)> = const { OnceCell::new() });
+thread_local!(static TORCH: OnceCell<(Runtime, Site)> = const { OnceCell::new() });
 
 const PATHS: [(&str, &str); 6] = [
     ("POST", "/gen"),
@@ -37,13 +36,13 @@ const PATHS: [(&str, &str); 6] = [
 fuzz_target!(|bytes: &[u8]| {
     let [how, body @ ..] = bytes else { return };
     TORCH.with(|torch| {
-        let (runtime, router) = torch.get_or_init(begin);
+        let (runtime, site) = torch.get_or_init(begin);
         let (method, path) = PATHS[usize::from(how & 7) % PATHS.len()];
         let accept = if how & 8 == 0 { "application/json" } else { "text/plain" };
         let request = Request::builder().method(method).uri(path).header("accept", accept);
         let request = request.body(Body::from(body.to_vec())).expect("it is a request");
         let answer = async {
-            let (head, body) = router.clone().oneshot(request).await.expect("it cannot fail").into_parts();
+            let (head, body) = site.clone().oneshot(request).await.expect("it cannot fail").into_parts();
             (head.status.as_u16(), body.collect().await.expect("it is whole").to_bytes())
         };
         let (status, body) = within(bytes, 64, || runtime.block_on(answer));
@@ -65,7 +64,7 @@ fn check(path: &str, accept: &str, status: u16, body: &[u8]) {
     assert!(text.len() < 32 * 1024, "{text}");
 }
 
-fn begin() -> (Runtime, Router) {
+fn begin() -> (Runtime, Site) {
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let (asks, mut asked) = mpsc::channel::<Ask>(1);
     runtime.spawn(async move {
@@ -91,5 +90,5 @@ fn begin() -> (Runtime, Router) {
         shutdown: Shutdown::default(),
         live: Live::new("torch-0", watch::channel(Leadership::default()).1, watch::channel(()).1),
     };
-    (runtime, routes(context))
+    (runtime, Site::new(context))
 }
