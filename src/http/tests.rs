@@ -388,6 +388,40 @@ async fn the_status_is_for_the_pods_own_loopback() {
     }
 }
 
+#[tokio::test]
+async fn the_page_is_whole_and_for_the_pods_own_loopback() {
+    let Bed { context, .. } = bed(&BOTH);
+    let ask = |request| send(plain_routes(context.clone()), request);
+    let mut unread = vec!["/".to_owned()];
+    let mut read: Vec<String> = Vec::new();
+    while let Some(path) = unread.pop() {
+        let (status, headers, text) = ask(from_loopback(&path, "localhost:8080")).await;
+        assert_eq!(status.as_u16(), 200, "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(
+            ["x-content-type-options", "referrer-policy", "cache-control"].map(|name| &headers[name]),
+            ["nosniff", "no-referrer", "no-cache"],
+            "{path}"
+        );
+        let strange = http::Request::get(&path).header("host", "localhost").body(Body::empty()).unwrap();
+        assert_eq!(ask(strange).await.0.as_u16(), 403, "{path}");
+        assert_eq!(ask(from_loopback(&path, "evil.example:8080")).await.0.as_u16(), 403, "{path}");
+        read.push(path);
+        let named = text.split('"').filter_map(|word| {
+            let file = word.strip_prefix("/page/").or_else(|| word.strip_prefix("./"))?;
+            Some(format!("/page/{file}"))
+        });
+        unread.extend(named.filter(|path| !read.contains(path)).collect::<Vec<_>>());
+    }
+    read.sort();
+    read.dedup();
+    assert!(
+        read.len() > 2 && read.contains(&"/page/mesh.js".into()),
+        "what files name is read, too: {read:?}"
+    );
+}
+
 /// The next event's status; `None` where none comes for a minute or the stream has ended.
 async fn next_status(body: &mut Body) -> Option<Value> {
     let minute = std::time::Duration::from_secs(60);
