@@ -1,6 +1,8 @@
 //! The parts of an AdmissionReview that the decision rests on, borrowed from its bytes.
 
+mod lazy;
 mod read;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +11,6 @@ use std::ops::Deref;
 
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 pub(super) use read::read;
 
@@ -94,7 +95,8 @@ pub(super) struct Metadata<'a> {
     labels: Option<Map<'a>>,
     pub annotations: Option<Map<'a>>,
     pub owner_references: Option<Few<OwnerReference<'a>>>,
-    managed_fields: Option<&'a RawValue>,
+    /// As they are written.
+    managed_fields: Option<&'a [u8]>,
 }
 
 impl Metadata<'_> {
@@ -109,7 +111,7 @@ impl Metadata<'_> {
     /// Whether the annotation has come in the course of this admission: the API server notes who sets
     /// which fields before that begins.
     pub fn was_given(&self, annotation: &str) -> bool {
-        let noted = |fields: &RawValue| fields.get().contains(&format!("\"f:{annotation}\""));
+        let noted = |fields| str::from_utf8(fields).is_ok_and(|f| f.contains(&format!("\"f:{annotation}\"")));
         self.annotation(annotation).is_some() && self.managed_fields.is_some_and(|fields| !noted(fields))
     }
 }

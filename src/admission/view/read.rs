@@ -3,10 +3,12 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor};
 use serde_json::Error;
 
-use super::{Metadata, Request, Text, Uid};
+use super::lazy::Json;
+use super::{Metadata, Request, Uid};
 
 /// Reads a review. Once a pod's metadata is read and `is_concerned` says no, the rest is left unread, and
 /// neither is it told whether it is sound.
@@ -14,10 +16,8 @@ use super::{Metadata, Request, Text, Uid};
 /// API servers write fields in the order of their Go types: what is asked stands before the pod, its
 /// metadata before its spec. A review in another order is read to its end.
 pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> Result<Request<'a>, Error> {
-    let mut reader = Reader { request: Request::default(), is_concerned, is_done: false };
-    // At once, which costs less than text by text.
-    let body = str::from_utf8(body).map_err(Error::custom)?;
-    let mut json = serde_json::Deserializer::from_str(body);
+    let mut reader = Reader { request: Request::default(), is_concerned, goes_on: false, is_done: false };
+    let mut json = Json::new(body);
     let read = reader.at(Level::Review).deserialize(&mut json).and_then(|()| json.end());
     match read {
         Err(error) if !reader.is_done => Err(error),
@@ -29,6 +29,8 @@ pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> 
 struct Reader<'a, F> {
     request: Request<'a>,
     is_concerned: F,
+    /// Whether that was asked, and the answer was yes.
+    goes_on: bool,
     is_done: bool,
 }
 
@@ -41,6 +43,27 @@ enum Level {
     Metadata,
 }
 
+/// What is read, of whatever it is a field.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    Request,
+    Uid,
+    Kind,
+    Name,
+    Namespace,
+    Operation,
+    Object,
+    Metadata,
+    Labels,
+    Annotations,
+    OwnerReferences,
+    ManagedFields,
+    Spec,
+    #[serde(other)]
+    Other,
+}
+
 struct At<'r, 'a, F> {
     level: Level,
     reader: &'r mut Reader<'a, F>,
@@ -51,47 +74,47 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Reader<'a, F> {
         At { level, reader: self }
     }
 
-    fn review<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "request" => map.next_value_seed(self.at(Level::Request)),
+    fn review<A: MapAccess<'a>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
+        match field {
+            Field::Request => map.next_value_seed(self.at(Level::Request)),
             _ => skip(map),
         }
     }
 
-    fn request<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+    fn request<A: MapAccess<'a>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
         let request = &mut self.request;
-        match key {
-            "uid" => request.uid = map.next_value::<Uid<'_>>()?.0,
-            "kind" => request.kind = map.next_value()?,
-            "name" => request.name = map.next_value()?,
-            "namespace" => request.namespace = map.next_value()?,
-            "operation" => request.operation = map.next_value()?,
-            "object" => map.next_value_seed(self.at(Level::Pod))?,
+        match field {
+            Field::Uid => request.uid = map.next_value::<Uid<'_>>()?.0,
+            Field::Kind => request.kind = map.next_value()?,
+            Field::Name => request.name = map.next_value()?,
+            Field::Namespace => request.namespace = map.next_value()?,
+            Field::Operation => request.operation = map.next_value()?,
+            Field::Object => map.next_value_seed(self.at(Level::Pod))?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn pod<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "metadata" => {
+    fn pod<A: MapAccess<'a>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
+        match field {
+            Field::Metadata => {
                 self.request.metadata = Some(Metadata::default());
                 map.next_value_seed(self.at(Level::Metadata))?;
                 self.end_if_unconcerned()
             }
-            "spec" => map.next_value().map(|spec| self.request.spec = spec),
+            Field::Spec => map.next_value().map(|spec| self.request.spec = spec),
             _ => skip(map),
         }
     }
 
-    fn metadata<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+    fn metadata<A: MapAccess<'a>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
         let metadata = self.request.metadata.get_or_insert_default();
-        match key {
-            "name" => metadata.name = map.next_value()?,
-            "labels" => metadata.labels = map.next_value()?,
-            "annotations" => metadata.annotations = map.next_value()?,
-            "ownerReferences" => metadata.owner_references = map.next_value()?,
-            "managedFields" => {
+        match field {
+            Field::Name => metadata.name = map.next_value()?,
+            Field::Labels => metadata.labels = map.next_value()?,
+            Field::Annotations => metadata.annotations = map.next_value()?,
+            Field::OwnerReferences => metadata.owner_references = map.next_value()?,
+            Field::ManagedFields => {
                 // As large as the rest of the pod, and after what names it: in a pod of a workload, that is.
                 if metadata.owner_references.is_some() {
                     self.end_if_unconcerned()?;
@@ -107,7 +130,10 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Reader<'a, F> {
     fn end_if_unconcerned<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let Request { kind, namespace, operation, .. } = &self.request;
         let is_asked = [&kind.kind, namespace, operation].iter().all(|text| !text.is_empty());
-        self.is_done = is_asked && !(self.is_concerned)(&self.request);
+        if !self.goes_on && is_asked {
+            self.goes_on = (self.is_concerned)(&self.request);
+            self.is_done = !self.goes_on;
+        }
         if self.is_done { Err(E::custom("enough is read")) } else { Ok(()) }
     }
 }
@@ -137,12 +163,12 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Visitor<'a> for At<'_, 'a, F> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Text<'a>>()? {
+        while let Some(field) = map.next_key()? {
             match self.level {
-                Level::Review => self.reader.review(&key, &mut map)?,
-                Level::Request => self.reader.request(&key, &mut map)?,
-                Level::Pod => self.reader.pod(&key, &mut map)?,
-                Level::Metadata => self.reader.metadata(&key, &mut map)?,
+                Level::Review => self.reader.review(field, &mut map)?,
+                Level::Request => self.reader.request(field, &mut map)?,
+                Level::Pod => self.reader.pod(field, &mut map)?,
+                Level::Metadata => self.reader.metadata(field, &mut map)?,
             }
         }
         let is_nameless = self.level == Level::Pod && self.reader.request.metadata.is_none();
