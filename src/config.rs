@@ -6,9 +6,9 @@
 mod file;
 mod meshes;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 

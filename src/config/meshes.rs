@@ -1,8 +1,10 @@
 //! The configuration in parts that have nothing to do with each other, so that what happens in one
 //! costs nothing in the others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::Config;
 use crate::peers::{Book, Who};
