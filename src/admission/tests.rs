@@ -178,6 +178,20 @@ fn a_review_is_read_in_any_order() {
 }
 
 #[test]
+fn of_a_field_that_comes_twice_the_last_counts() {
+    let known = ["da-bridge-1"];
+    let once = request(&pod("da-full-1")).to_string();
+    let config = config::parse(CONFIG).unwrap();
+    let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&known)) };
+    let label = |text: String| review(text.as_bytes(), input).unwrap().decision.label();
+    let nameless =
+        once.replacen(r#""object":"#, r#""object":{"metadata":{"annotations":{"a":"b"}}},"object":"#, 1);
+    assert_eq!(review(nameless.as_bytes(), input).unwrap(), review(once.as_bytes(), input).unwrap());
+    let twice = once.replacen(r#""oldObject":"#, r#""object":{"spec":{}},"oldObject":"#, 1);
+    assert_eq!(label(twice), "unreadable");
+}
+
+#[test]
 fn of_a_pod_that_is_not_configured_no_more_is_read_than_what_says_so() {
     let config = config::parse(CONFIG).unwrap();
     let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["single"])) };

@@ -76,7 +76,11 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Reader<'a, F> {
 
     fn review<A: MapAccess<'a>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
         match field {
-            Field::Request => map.next_value_seed(self.at(Level::Request)),
+            Field::Request => {
+                // The last of several counts, and nothing of those before it.
+                self.request = Request::default();
+                map.next_value_seed(self.at(Level::Request))
+            }
             _ => skip(map),
         }
     }
@@ -89,7 +93,10 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Reader<'a, F> {
             Field::Name => request.name = map.next_value()?,
             Field::Namespace => request.namespace = map.next_value()?,
             Field::Operation => request.operation = map.next_value()?,
-            Field::Object => map.next_value_seed(self.at(Level::Pod))?,
+            Field::Object => {
+                (request.metadata, request.spec) = Default::default();
+                map.next_value_seed(self.at(Level::Pod))?;
+            }
             _ => skip(map)?,
         }
         Ok(())
