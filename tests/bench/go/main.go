@@ -49,7 +49,8 @@ func (i *injector) inject(pod *corev1.Pod, container *corev1.Container) {
 }
 
 func main() {
-	port := flag.Int("port", 0, "the port of 127.0.0.1 to listen on")
+	address := flag.String("address", "", "the address to listen on")
+	port := flag.Int("port", 0, "the port to listen on")
 	directory := flag.String("tls-dir", "", "the directory with tls.crt and tls.key")
 	var i injector
 	flag.StringVar(&i.node, "node", "", "the workload whose pods are changed")
@@ -63,7 +64,7 @@ func main() {
 	if err := corev1.AddToScheme(scheme); err != nil {
 		panic(err)
 	}
-	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: *port, CertDir: *directory})
+	server := webhook.NewServer(webhook.Options{Host: *address, Port: *port, CertDir: *directory})
 	server.Register("/mutate", admission.WithDefaulter(scheme, &i))
 	if err := server.Start(signals.SetupSignalHandler()); err != nil {
 		panic(err)

@@ -7,6 +7,7 @@ mod routed;
 mod serve;
 mod wire;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,7 +22,10 @@ use crate::serve::Door;
 struct Args {
     /// Which of them
     kind: Kind,
-    /// The port of 127.0.0.1 to listen on
+    /// The address to listen on
+    #[arg(long)]
+    address: IpAddr,
+    /// The port to listen on
     #[arg(long)]
     port: u16,
     /// The directory with tls.crt and tls.key
@@ -50,8 +54,8 @@ enum Kind {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Args { kind, port, tls_dir, answers, node, peers } = Args::parse();
-    let door = Door::open(port, &tls_dir).await?;
+    let Args { kind, address, port, tls_dir, answers, node, peers } = Args::parse();
+    let door = Door::open((address, port), &tls_dir).await?;
     let answers = answers::read(&answers)?;
     match kind {
         Kind::Wire => {

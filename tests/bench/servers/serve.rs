@@ -1,5 +1,6 @@
 //! Accepts connections and has each served: TLS and HTTP/1.1, with none of Torch's limits.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,9 +27,9 @@ pub struct Door {
 
 impl Door {
     /// Listens, with the certificate of that directory.
-    pub async fn open(port: u16, tls_dir: &Path) -> anyhow::Result<Self> {
+    pub async fn open(address: (IpAddr, u16), tls_dir: &Path) -> anyhow::Result<Self> {
         let acceptor = TlsAcceptor::from(Arc::new(config(tls_dir)?));
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.context("cannot listen")?;
+        let listener = TcpListener::bind(address).await.context("cannot listen")?;
         Ok(Self { listener, acceptor })
     }
 

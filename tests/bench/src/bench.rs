@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::Args;
+use crate::api::{Api, Webhook};
 use crate::load::Load;
 use crate::report::{self, Report, Sample, median};
 use crate::reviews::{self, Review};
@@ -21,6 +22,12 @@ const IDLE: Duration = Duration::from_secs(3);
 
 /// How often Torch is started.
 const STARTS: usize = 11;
+
+/// How often a pod is created in each round.
+const CREATIONS: u32 = 400;
+
+/// What is done through the API server.
+const CREATE: &str = "create-7kB-dry-run";
 
 /// The sizes of configurations.
 const NODES: [usize; 3] = [10, 1_000, 10_000];
@@ -93,6 +100,53 @@ impl<'a> Bench<'a> {
         let mut report = Report::begin(&self.args.out, "connections");
         self.case(&mut report, "7kB", &servers, Review::usual(), |_| Load::Connections)?;
         report.end()
+    }
+
+    /// Pods created through the API server, with a webhook and without.
+    pub fn cluster(&self) -> anyhow::Result<()> {
+        let servers = [self.programs.torch(1_000)?, self.programs.other("controller-runtime")?];
+        let api = Api::find(self.args, &self.programs.work)?;
+        let mut report = Report::begin(&self.args.out, "cluster");
+        let mut calls = Vec::new();
+        for round in 0..ROUNDS {
+            let mut order = vec![None, Some(&servers[0]), Some(&servers[1])];
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for webhook in order {
+                let (sample, call) = self.create(&api, webhook)?;
+                calls.extend(call.map(|mean| (sample.server.clone(), mean)));
+                report.add(Sample { case: CREATE.into(), round, ..sample });
+            }
+        }
+        report.table(CREATE);
+        report::calls(&self.args.out, &calls)?;
+        report.end()
+    }
+
+    /// Has a pod created many times with this webhook, or none; and how long the API server says that a call
+    /// of the webhook took in the mean, in milliseconds.
+    fn create(&self, api: &Api<'_>, webhook: Option<&Server>) -> anyhow::Result<(Sample, Option<f64>)> {
+        let cpu = || webhook.map_or(Ok(0.0), |server| server.process.cpu());
+        let registered = webhook.map(|server| api.register(server)).transpose()?;
+        let (cpu_before, calls_before) = (cpu()?, api.calls()?);
+        let seen = api.create_pods(CREATIONS)?;
+        let (cpu, calls) = (cpu()? - cpu_before, api.calls()?);
+        registered.map(Webhook::remove).transpose()?;
+        let asked = calls.count - calls_before.count;
+        let expected = f64::from(CREATIONS) * f64::from(u8::from(webhook.is_some()));
+        anyhow::ensure!(asked == expected, "{asked} calls of the webhook, not {expected}");
+        anyhow::ensure!(webhook.is_none() || cpu > 0.0, "another server has answered");
+        let sample = Sample {
+            case: String::new(),
+            server: webhook.map_or("no webhook".into(), |server| server.name.clone()),
+            round: 0,
+            per_second: seen.requests / seen.seconds,
+            cpu: cpu / seen.requests * 10_000.0,
+            busy: cpu / seen.seconds,
+            percentiles: seen.milliseconds,
+        };
+        Ok((sample, webhook.map(|_| (calls.seconds - calls_before.seconds) / asked * 1000.0)))
     }
 
     /// Memory, and the time until Torch is ready.

@@ -3,6 +3,7 @@
 //! All servers run at the same time, pinned to one processor, and are asked in turn by a load generator
 //! that is pinned to another.
 
+mod api;
 mod bench;
 mod load;
 mod patches;
@@ -12,6 +13,7 @@ mod report;
 mod reviews;
 mod servers;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -24,6 +26,12 @@ struct Args {
     /// The injector in Go
     #[arg(long)]
     injector: PathBuf,
+    /// The address of this machine that servers listen on, which the API server can reach
+    #[arg(long)]
+    address: IpAddr,
+    /// The program kubectl
+    #[arg(long)]
+    kubectl: PathBuf,
     /// Where to put figures and plots
     #[arg(long)]
     out: PathBuf,
@@ -42,6 +50,8 @@ enum Part {
     Latency,
     /// A new connection for each request
     Connections,
+    /// Pods created through the API server, with a webhook and without
+    Cluster,
     /// Memory, and the time until Torch is ready
     Memory,
 }
@@ -56,6 +66,7 @@ fn main() -> anyhow::Result<()> {
             Part::Nodes => bench.nodes()?,
             Part::Latency => bench.latency()?,
             Part::Connections => bench.connections()?,
+            Part::Cluster => bench.cluster()?,
             Part::Memory => bench.memory()?,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -70,8 +70,8 @@ pub fn wait(what: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<Durat
 }
 
 /// Whether somebody listens.
-pub fn listens(port: u16) -> bool {
-    TcpStream::connect(("127.0.0.1", port)).is_ok()
+pub fn listens(address: IpAddr, port: u16) -> bool {
+    TcpStream::connect((address, port)).is_ok()
 }
 
 /// What a path of a plain port answers, head and all; nothing where it does not.

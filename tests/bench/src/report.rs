@@ -1,5 +1,6 @@
 //! Figures as tables and files.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,24 @@ pub fn memory(out: &Path, rows: &[(String, f64, f64)]) -> anyhow::Result<()> {
     }
     println!();
     Ok(fs::write(out.join("memory.csv"), text)?)
+}
+
+/// Prints and writes how long the API server says that calls of webhooks took: each round's mean, in
+/// milliseconds.
+pub fn calls(out: &Path, calls: &[(String, f64)]) -> anyhow::Result<()> {
+    let mut text = String::from("server,mean_ms\n");
+    for (server, mean) in calls {
+        writeln!(text, "{server},{mean:.3}")?;
+    }
+    fs::write(out.join("cluster-calls.csv"), text)?;
+    println!("\n| apiserver_admission_webhook_admission_duration_seconds | mean, ms |\n|---|---|");
+    let servers: BTreeSet<&String> = calls.iter().map(|(server, _)| server).collect();
+    for server in servers {
+        let (middle, least, most) =
+            spread(calls.iter().filter(|(of, _)| of == server).map(|(_, mean)| *mean).collect());
+        println!("| {server} | {middle:.2} ({least:.2}-{most:.2}) |");
+    }
+    Ok(())
 }
 
 /// The middle one; sorts.

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
+use serde_json::Value;
+
 /// The pod's workload: the first of the configuration's.
 pub const NODE: &str = "celestia-bridge-00000";
 
@@ -37,6 +40,17 @@ impl Review {
     /// The one that stands for all where only one is measured.
     pub fn usual() -> &'static Self {
         &ALL[1]
+    }
+
+    /// Its pod, as somebody creates it.
+    pub fn pod(&self, namespace: &str) -> anyhow::Result<Value> {
+        let mut review: Value = serde_json::from_str(&self.text(namespace))?;
+        let mut pod = review["request"]["object"].take();
+        for part in ["/metadata/managedFields", "/status"] {
+            let (parent, key) = part.rsplit_once('/').expect("it has a slash");
+            pod.pointer_mut(parent).and_then(Value::as_object_mut).context("no such part")?.remove(key);
+        }
+        Ok(pod)
     }
 
     /// Its text, of a pod in that namespace.

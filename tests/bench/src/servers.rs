@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,8 +23,13 @@ pub struct Server {
     pub name: String,
     /// Its process.
     pub process: Process,
-    port: u16,
-    namespace: String,
+    address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The namespace whose pods it changes.
+    pub namespace: String,
+    /// The directory with its certificate, and the CA's.
+    pub tls: PathBuf,
     answers_by_name: bool,
 }
 
@@ -31,7 +37,7 @@ impl Server {
     /// Where to send a review.
     pub fn url(&self, review: &Review) -> String {
         let path = if self.answers_by_name { review.name } else { "mutate" };
-        format!("https://127.0.0.1:{}/{path}", self.port)
+        format!("https://{}:{}/{path}", self.address, self.port)
     }
 
     /// The review, of the namespace that it serves.
@@ -79,34 +85,37 @@ impl<'a> Programs<'a> {
         if !config.exists() {
             fs::write(&config, configuration(nodes))?;
         }
-        let (port, plain) = (free_port()?, free_port()?);
+        let (address, port, plain) = (self.args.address, free_port()?, free_port()?);
         let tls = self.certificate(&namespace)?;
         let arguments = format!(
             "serve --log error --config {} --namespace {namespace} --tls-dir {} \
-             --listen 127.0.0.1:{port} --plain-listen 127.0.0.1:{plain}",
+             --listen {address}:{port} --plain-listen 127.0.0.1:{plain}",
             config.display(),
             tls.display(),
         );
         let process = Process::start(&self.args.torch, &words(&arguments))?;
         let name = format!("torch-{nodes}");
-        Ok((Server { name, process, port, namespace, answers_by_name: false }, plain))
+        Ok((Server { name, process, address, port, namespace, tls, answers_by_name: false }, plain))
     }
 
     /// One of those that Torch is compared with: `wire`, `axum`, `kube`, or `controller-runtime`.
     pub fn other(&self, name: &str) -> anyhow::Result<Server> {
-        let (port, namespace) = (free_port()?, String::from("torch-bench-1000"));
         let peers = (1..GROUP).map(address).collect::<Vec<_>>().join(",");
+        let (address, port, namespace) = (self.args.address, free_port()?, String::from("torch-bench-1000"));
         let tls = self.certificate(&namespace)?;
-        let common = format!("--port {port} --tls-dir {} --node {NODE} --peers {peers}", tls.display());
+        let common = format!(
+            "--address {address} --port {port} --tls-dir {} --node {NODE} --peers {peers}",
+            tls.display()
+        );
         let process = if name == "controller-runtime" {
             Process::start(&self.args.injector, &words(&common))?
         } else {
             let answers = self.work.join("answers");
             Process::start(&self.others, &words(&format!("{name} --answers {} {common}", answers.display())))?
         };
-        wait(&format!("{name} listens"), || listens(port))?;
+        wait(&format!("{name} listens"), || listens(address, port))?;
         let answers_by_name = matches!(name, "wire" | "axum");
-        Ok(Server { name: name.into(), process, port, namespace, answers_by_name })
+        Ok(Server { name: name.into(), process, address, port, namespace, tls, answers_by_name })
     }
 
     fn certificate(&self, namespace: &str) -> anyhow::Result<PathBuf> {
