@@ -17,7 +17,7 @@ use crate::http::{self, Context, Forward, Guard, Live, RestAuth, Site};
 use crate::injection::Injector;
 use crate::leader::restart::Restarter;
 use crate::leader::{self, Parts};
-use crate::peers::Book;
+use crate::peers::{Book, label};
 use crate::reload::{ClientCa, Reload};
 use crate::server::{self, Transport};
 use crate::shutdown::Shutdown;
@@ -38,7 +38,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub plain_listen: SocketAddr,
     /// The namespace of the nodes; by default the one that Torch's pod or the kubeconfig is in
-    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    #[arg(long, value_name = "NAME", value_parser = label, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
     /// The name of this replica's pod, by which it stands for election [default: one made up]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]

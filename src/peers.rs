@@ -158,6 +158,15 @@ pub fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
+/// The text, where it is a label by RFC 1123: what a Namespace or a Service can be called by.
+///
+/// # Errors
+/// What to write instead.
+pub fn label(text: &str) -> Result<String, &'static str> {
+    let wanted = "write lower-case letters, digits and `-`, which neither begins nor ends it; 63 at most";
+    if is_label(text) { Ok(text.into()) } else { Err(wanted) }
+}
+
 fn is_label(label: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&label.len())

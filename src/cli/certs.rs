@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::peers::label;
 use crate::tls::{CA_CRT, CA_KEY, Lives, Pair, TLS_CRT, TLS_KEY, service_names};
 
 const EXAMPLES: &str = "\
@@ -19,10 +20,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CertsArgs {
     /// The name of Torch's Service
-    #[arg(long, value_name = "NAME", default_value = "torch")]
+    #[arg(long, value_name = "NAME", value_parser = label, default_value = "torch")]
     service: String,
     /// Its namespace
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = label)]
     namespace: String,
     /// Where to put ca.crt, ca.key, tls.crt and tls.key; a CA that is there signs, and is not touched
     #[arg(long, value_name = "DIRECTORY")]
@@ -83,6 +84,25 @@ mod tests {
 
     use super::*;
     use crate::tls::{cas, certified_key, check, verify};
+
+    #[test]
+    fn a_namespace_that_cannot_be_is_refused() {
+        use clap::Parser as _;
+
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            _certs: CertsArgs,
+        }
+
+        let line =
+            |namespace: &str| Line::try_parse_from(["certs", "--out", "pki", "--namespace", namespace]);
+        assert!(line("torch-2").is_ok());
+        for bad in ["Bad_NS", "a.b", "a-", "*"] {
+            let said = line(bad).unwrap_err().to_string();
+            assert!(said.contains("write lower-case letters"), "{bad}: {said}");
+        }
+    }
 
     #[test]
     fn a_ca_is_made_once_and_signs_again_and_again() {

@@ -19,6 +19,7 @@ use self::templates::{Template, templates};
 use super::check::{name, read};
 use crate::admission::{self, Decision, Input};
 use crate::config;
+use crate::peers::label;
 use crate::view::Snapshot;
 
 const MORE: &str = "\
@@ -57,7 +58,7 @@ pub struct InjectArgs {
     peers: Option<PathBuf>,
     /// The namespace that Torch serves, which is also that of objects that say none; without it each
     /// object's own
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = label)]
     namespace: Option<String>,
     /// What to print: what changes, or the whole text as it would be
     #[arg(long, value_enum, value_name = "FORM", default_value = "diff")]

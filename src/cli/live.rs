@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::peers::label;
 
 /// How all nodes stand, as `/status` says it.
 #[derive(Debug, Deserialize)]
@@ -56,7 +57,7 @@ pub struct State {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Which {
     /// Torch's namespace [default: the kubeconfig's]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = label)]
     namespace: Option<String>,
     /// The pod of Torch to ask [default: the one that leads, which alone has seen inside of the nodes]
     #[arg(long, value_name = "NAME")]
