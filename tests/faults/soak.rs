@@ -1,5 +1,6 @@
 //! The soak: many pairs and a random fault every few seconds; at the end all must be connected, and every
-//! node that ran early must have been restarted once, and no other.
+//! node that ran early must have been restarted once, and no other. A node whose pod came without the variable
+//! but whose file was there when its command began has not run early.
 
 use std::collections::{BTreeMap, HashSet};
 use std::env;
@@ -12,6 +13,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::bed::Bed;
+use crate::kubectl;
 use crate::node::Node;
 use crate::pods::Pod;
 use crate::torch::Torch;
@@ -108,8 +110,10 @@ impl Soak<'_> {
     fn tell(&self, pairs: &[[Node; 2]], again: Duration) -> ExitCode {
         let history = self.hand.bed.pods.now();
         let pods: Vec<&Pod> = pairs.iter().flatten().flat_map(|node| history.of(&node.name)).collect();
-        let (early, others): (Vec<&Pod>, Vec<&Pod>) =
+        let (bare, others): (Vec<&Pod>, Vec<&Pod>) =
             pods.into_iter().partition(|pod| pod.variable("TRUSTED_PEERS").is_none());
+        let (by_file, early): (Vec<&Pod>, Vec<&Pod>) =
+            bare.into_iter().partition(|pod| pod.stays() && self.runs_with_peers(pod));
         // By what is gone: the last state of a pod that went while the API server was away was seen by nobody.
         let is_restarted = |pod: &&&Pod| !pod.stays() && !self.hand.deleted.contains(pod.uid());
         let missed = early.iter().filter(|pod| !is_restarted(pod));
@@ -123,12 +127,21 @@ impl Soak<'_> {
         println!("soak: tried {}", tried.join(", "));
         wrong.iter().for_each(|line| println!("soak: WRONG: {line}"));
         println!(
-            "soak: {PAIRS} pairs connected, {} faults, {} early nodes, {restarts} restarts, {} extra, right again after {:.1} s",
+            "soak: {PAIRS} pairs connected, {} faults, {} early nodes, {restarts} restarts, {} extra, {} by the file, right again after {:.1} s",
             self.tried.values().sum::<usize>(),
             early.len(),
             extra.len(),
+            by_file.len(),
             again.as_secs_f64()
         );
         if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Whether the pod's command was given its peers, as the kernel says.
+    fn runs_with_peers(&self, pod: &Pod) -> bool {
+        let environment = ["sh", "-c", "tr '\\0' '\\n' </proc/1/environ"];
+        let command = [&["exec", "-n", self.hand.bed.name(), pod.name(), "--"], &environment[..]].concat();
+        let said = kubectl::attempt(&command, None);
+        said.is_ok_and(|lines| lines.lines().any(|line| line.starts_with("TRUSTED_PEERS=/")))
     }
 }
