@@ -35,6 +35,7 @@ pub fn follow(bed: &Bed, page: &mut Page) {
         PODS.iter().all(|pod| page.states().get(*pod).is_some_and(|state| state == "unknown"))
     });
     page.wait("a restart is seen", |page| page.states().values().any(|state| state == "restarting"));
+    page.wait("the first knows its peers", |page| page.states().values().any(|state| state == "complete"));
     take_picture(page);
     page.run("document.querySelector('[data-pod=da-light-1-0]').focus()");
     page.wait("all are complete but the one that has not come", |page| {
