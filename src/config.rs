@@ -8,6 +8,7 @@ mod meshes;
 
 use std::sync::Arc;
 
+// Each admission looks some up. Names are the operator's own, and a node has one address: nobody can make many collide.
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};

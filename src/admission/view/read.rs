@@ -16,11 +16,11 @@ use super::{Metadata, Request, Uid};
 /// API servers write fields in the order of their Go types: what is asked stands before the pod, its
 /// metadata before its spec. A review in another order is read to its end.
 pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> Result<Request<'a>, Error> {
-    let mut reader = Reader { request: Request::default(), is_concerned, goes_on: false, is_done: false };
+    let mut reader = Reader { request: Request::default(), is_concerned, concerned: None };
     let mut json = Json::new(body);
     let read = reader.at(Level::Review).deserialize(&mut json).and_then(|()| json.end());
     match read {
-        Err(error) if !reader.is_done => Err(error),
+        Err(error) if reader.concerned != Some(false) => Err(error),
         _ if reader.request.uid.is_empty() => Err(Error::missing_field("uid")),
         _ => Ok(reader.request),
     }
@@ -29,9 +29,8 @@ pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> 
 struct Reader<'a, F> {
     request: Request<'a>,
     is_concerned: F,
-    /// Whether that was asked, and the answer was yes.
-    goes_on: bool,
-    is_done: bool,
+    /// What that said, once there was enough to ask it.
+    concerned: Option<bool>,
 }
 
 /// Where in the review.
@@ -137,11 +136,10 @@ impl<'a, F: Fn(&Request<'a>) -> bool> Reader<'a, F> {
     fn end_if_unconcerned<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let Request { kind, namespace, operation, .. } = &self.request;
         let is_asked = [&kind.kind, namespace, operation].iter().all(|text| !text.is_empty());
-        if !self.goes_on && is_asked {
-            self.goes_on = (self.is_concerned)(&self.request);
-            self.is_done = !self.goes_on;
+        if self.concerned.is_none() && is_asked {
+            self.concerned = Some((self.is_concerned)(&self.request));
         }
-        if self.is_done { Err(E::custom("enough is read")) } else { Ok(()) }
+        if self.concerned == Some(false) { Err(E::custom("enough is read")) } else { Ok(()) }
     }
 }
 

@@ -14,10 +14,7 @@ use crate::Args;
 use crate::load::{Seen, one_by_one};
 use crate::process::wait;
 use crate::reviews::Review;
-use crate::servers::Server;
-
-/// The namespace in which pods are created, which the servers compared serve.
-const NAMESPACE: &str = "torch-bench-1000";
+use crate::servers::{NAMESPACE, Server};
 
 /// The webhook in the API server's metrics.
 const WEBHOOK: &str = "inject.bench.torch";
@@ -148,7 +145,7 @@ fn service(port: u16) -> Value {
     })
 }
 
-/// With the rules of Torch's own; but a call that fails is seen.
+/// With the rules of Torch's own, but no conditions; and a call that fails is seen.
 fn configuration(port: u16, ca: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",

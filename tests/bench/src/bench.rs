@@ -134,18 +134,11 @@ impl<'a> Bench<'a> {
         let (cpu, calls) = (cpu()? - cpu_before, api.calls()?);
         registered.map(Webhook::remove).transpose()?;
         let asked = calls.count - calls_before.count;
-        let expected = f64::from(CREATIONS) * f64::from(u8::from(webhook.is_some()));
+        let expected = if webhook.is_some() { f64::from(CREATIONS) } else { 0.0 };
         anyhow::ensure!(asked == expected, "{asked} calls of the webhook, not {expected}");
         anyhow::ensure!(webhook.is_none() || cpu > 0.0, "another server has answered");
-        let sample = Sample {
-            case: String::new(),
-            server: webhook.map_or("no webhook".into(), |server| server.name.clone()),
-            round: 0,
-            per_second: seen.requests / seen.seconds,
-            cpu: cpu / seen.requests * 10_000.0,
-            busy: cpu / seen.seconds,
-            percentiles: seen.milliseconds,
-        };
+        let name = webhook.map_or("no webhook", |server| &server.name);
+        let sample = Sample::of(name, cpu, &seen);
         Ok((sample, webhook.map(|_| (calls.seconds - calls_before.seconds) / asked * 1000.0)))
     }
 
@@ -223,15 +216,7 @@ impl<'a> Bench<'a> {
         let before = server.process.cpu()?;
         let seen = load.run(&server.url(review), &body)?;
         let cpu = server.process.cpu()? - before;
-        Ok(Sample {
-            case: String::new(),
-            server: server.name.clone(),
-            round: 0,
-            per_second: seen.requests / seen.seconds,
-            cpu: cpu / seen.requests * 10_000.0,
-            busy: cpu / seen.seconds,
-            percentiles: seen.milliseconds,
-        })
+        Ok(Sample::of(&server.name, cpu, &seen))
     }
 
     fn body(&self, server: &Server, review: &Review) -> anyhow::Result<std::path::PathBuf> {

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::load::Seen;
+
 /// What a server was seen doing for some seconds.
 #[derive(Clone)]
 pub struct Sample {
@@ -18,6 +20,21 @@ pub struct Sample {
     pub busy: f64,
     /// p50, p90, p99 and p99.9, in milliseconds.
     pub percentiles: [f64; 4],
+}
+
+impl Sample {
+    /// Of a server that took `cpu` seconds of processor time for what was seen; case and round are yet to be said.
+    pub fn of(server: &str, cpu: f64, seen: &Seen) -> Self {
+        Self {
+            case: String::new(),
+            server: server.into(),
+            round: 0,
+            per_second: seen.requests / seen.seconds,
+            cpu: cpu / seen.requests * 10_000.0,
+            busy: cpu / seen.seconds,
+            percentiles: seen.milliseconds,
+        }
+    }
 }
 
 /// The samples of one part.

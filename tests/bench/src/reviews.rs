@@ -46,8 +46,7 @@ impl Review {
     pub fn pod(&self, namespace: &str) -> anyhow::Result<Value> {
         let mut review: Value = serde_json::from_str(&self.text(namespace))?;
         let mut pod = review["request"]["object"].take();
-        for part in ["/metadata/managedFields", "/status"] {
-            let (parent, key) = part.rsplit_once('/').expect("it has a slash");
+        for (parent, key) in [("/metadata", "managedFields"), ("", "status")] {
             pod.pointer_mut(parent).and_then(Value::as_object_mut).context("no such part")?.remove(key);
         }
         Ok(pod)

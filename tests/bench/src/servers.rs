@@ -12,6 +12,9 @@ use crate::Args;
 use crate::process::{Process, ask, free_port, listens, wait};
 use crate::reviews::{NODE, Review};
 
+/// The namespace of Torch with 1,000 nodes, and of those that it is compared with.
+pub const NAMESPACE: &str = "torch-bench-1000";
+
 /// How many nodes a group has.
 const GROUP: usize = 5;
 
@@ -26,8 +29,7 @@ pub struct Server {
     address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// The namespace whose pods it changes.
-    pub namespace: String,
+    namespace: String,
     /// The directory with its certificate, and the CA's.
     pub tls: PathBuf,
     answers_by_name: bool,
@@ -101,7 +103,7 @@ impl<'a> Programs<'a> {
     /// One of those that Torch is compared with: `wire`, `axum`, `kube`, or `controller-runtime`.
     pub fn other(&self, name: &str) -> anyhow::Result<Server> {
         let peers = (1..GROUP).map(address).collect::<Vec<_>>().join(",");
-        let (address, port, namespace) = (self.args.address, free_port()?, String::from("torch-bench-1000"));
+        let (address, port, namespace) = (self.args.address, free_port()?, String::from(NAMESPACE));
         let tls = self.certificate(&namespace)?;
         let common = format!(
             "--address {address} --port {port} --tls-dir {} --node {NODE} --peers {peers}",
