@@ -8,6 +8,7 @@ mod inject;
 mod installation;
 mod live;
 mod status;
+mod text;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,6 +23,7 @@ use self::completions::CompletionsArgs;
 use self::explain::ExplainArgs;
 use self::inject::InjectArgs;
 use self::status::StatusArgs;
+use self::text::Unwritable;
 use crate::app::{self, ServeArgs};
 use crate::telemetry::{self, LogFormat};
 
@@ -82,8 +84,9 @@ enum Command {
 pub fn run() -> ExitCode {
     match run_command(parse().command) {
         Ok(code) => code,
+        Err(error) if error.downcast_ref().is_some_and(Unwritable::is_unwanted) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("error: {error:#}");
+            text::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

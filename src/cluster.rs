@@ -28,7 +28,7 @@ pub use book::{Changes, MOST_SHARDS, Shard, Written};
 pub use events::Events;
 pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;
-pub use installation::{Endpoint, Right};
+pub use installation::{Endpoint, Endpoints, Right};
 pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
 pub use own::{Ca, Entries, Published, Registration, Stored};
@@ -48,6 +48,7 @@ const AGENT: &str = concat!("torch/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    server: String,
     namespace: String,
     events: Events,
 }
@@ -112,12 +113,16 @@ fn in_words(error: &kube::Error) -> String {
     }
 }
 
-/// RBAC's refusals name the verb and the resource, and nobody to turn to; that of an exec names nothing.
+/// Who asked is Torch itself, or somebody who runs one of its commands.
+const GRANT: &str =
+    "grant it: Torch needs the rights of deploy/rbac.yaml, its commands those that their --help names";
+
+/// RBAC's refusals name who asked, the verb and the resource, and not what to do; that of an exec names nothing.
 fn with_remedy(message: &str) -> String {
     match message.split_once(" is forbidden: ") {
         Some((what, why)) if why.is_empty() || (why.starts_with("User ") && why.contains(" cannot ")) => {
             let why = if why.is_empty() { "RBAC does not allow it" } else { why };
-            format!("{what} is forbidden: {why}: give Torch the rights of deploy/rbac.yaml")
+            format!("{what} is forbidden: {why}: {GRANT}")
         }
         _ => message.to_owned(),
     }
@@ -165,9 +170,10 @@ impl Cluster {
         config.default_retry = false;
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let server = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
         let events = Events::new(client.clone(), namespace.clone());
-        Ok(Self { client, namespace, events })
+        Ok(Self { client, server, namespace, events })
     }
 
     /// A cluster whose API server `answer` stands in for.
@@ -181,7 +187,12 @@ impl Cluster {
     {
         let client = Client::new(tower::service_fn(answer), namespace);
         let events = Events::new(client.clone(), namespace.into());
-        Self { client, namespace: namespace.into(), events }
+        Self { client, server: "played".into(), namespace: namespace.into(), events }
+    }
+
+    /// The API server's address.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// The namespace's name.
@@ -219,7 +230,7 @@ mod tests {
 
     #[test]
     fn who_is_refused_for_want_of_a_right_is_told_where_it_stands() {
-        let remedy = ": give Torch the rights of deploy/rbac.yaml";
+        let remedy = format!(": {GRANT}");
         let rbac = r#"pods is forbidden: User "torch" cannot list resource "pods" in API group """#;
         assert_eq!(with_remedy(rbac), format!("{rbac}{remedy}"));
         let exec = r#"pods "da-0" is forbidden: "#;

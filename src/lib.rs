@@ -25,6 +25,7 @@
 //! | 1 | [`telemetry`], [`shutdown`] | logs, metrics, health; signals |
 //! | 0 | [`connection`] | what is known of the connection that a request came by |
 //! | 0 | [`peers`], [`config`] | the words of Torch as types |
+//! | 0 | [`yaml`] | YAML, within limits |
 
 pub mod admission;
 pub mod app;
@@ -47,3 +48,4 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 pub mod view;
+pub mod yaml;

@@ -311,6 +311,12 @@ impl<'a> Node<'a> {
         self.trace.looked.as_ref().filter(|look| look.container == id.into())
     }
 
+    /// What became of the file in the present container.
+    fn delivered(&self) -> Option<&'a Delivered> {
+        let id = self.container?.id.as_deref()?;
+        self.trace.delivered.as_ref().filter(|done| done.container == id.into())
+    }
+
     fn variable(&self) -> Option<VariableFrom> {
         if self.container?.variable.is_some() {
             return Some(VariableFrom::Spec);
@@ -371,8 +377,8 @@ impl<'a> Node<'a> {
         let (Some(id), Some(_)) = (container.id.as_deref(), container.running) else {
             return;
         };
-        let is_of_this = |done: &Delivered| done.container == id.into() && done.value == (*self.value).into();
-        if self.value.is_empty() || self.trace.delivered.as_ref().is_some_and(is_of_this) {
+        let is_of_this = |done: &Delivered| done.value == (*self.value).into();
+        if self.value.is_empty() || self.delivered().is_some_and(is_of_this) {
             return;
         }
         if agenda.is_due(&self.trace.deliver, id) {
@@ -405,7 +411,7 @@ impl<'a> Node<'a> {
             restarts: restart::done(world.book, self.pod),
             waits_for: self.foremost(waits_for),
             since: None,
-            file: self.trace.delivered.as_ref().map(|d| d.outcome.clone()),
+            file: self.delivered().map(|done| done.outcome.clone()),
             reach: self.trace.reach.clone(),
             lacks: self.lacks(),
         }
@@ -434,12 +440,14 @@ impl<'a> Node<'a> {
     }
 
     fn waits_to_be_known(&self) -> Option<Wait> {
+        let Some(container) = self.container else {
+            return Some(Wait::Container { name: self.settings.container_name.clone() });
+        };
         if self.known.is_some() {
             return None;
         }
-        Some(match self.container {
-            None => Wait::Container { name: self.settings.container_name.clone() },
-            Some(c) if c.running.is_none() => Wait::Start,
+        Some(match container.running {
+            None => Wait::Start,
             Some(_) => Wait::Address { why: self.trace.probe.error.clone() },
         })
     }

@@ -38,7 +38,7 @@ pub enum Error {
     #[error("there is no entry `{0}`")]
     Missing(&'static str),
     /// An entry is not what it should be.
-    #[error("`{entry}` cannot be read: {why}")]
+    #[error("`{entry}` cannot be used: {why}")]
     Unreadable {
         /// Its name.
         entry: &'static str,

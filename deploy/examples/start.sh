@@ -68,7 +68,12 @@ ask_until_known() {
 
 # Finds what the questions need, and clears up after them.
 from_torch() {
-    [ "$seconds" != forever ] || seconds=999999999
+    case $seconds in
+    forever) seconds=999999999 ;;
+    *[!0-9]*) say "waits 60 s: TORCH_WAIT=$seconds is neither a number of seconds nor forever" && seconds=60 ;;
+    ??????????*) seconds=999999999 ;;
+    esac
+    while [ "${seconds#0?}" != "$seconds" ]; do seconds=${seconds#0}; done # else 08 is a bad octal number
     [ "$seconds" -gt 0 ] || return
     if command -v curl >/dev/null; then
         client=curl quote='"'

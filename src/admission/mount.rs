@@ -13,6 +13,28 @@ const ADDED: &str = "torch-trusted-peers";
 /// The directory on a claim that is not told another one.
 const SUB_PATH: &str = "torch";
 
+/// Directories of every image that are not empty: nothing starts in a container without them.
+const SYSTEM: [&str; 18] = [
+    "/bin",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/sbin",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/var",
+    "/var/lib",
+];
+
 /// A mount to add.
 pub(super) struct Mount<'a> {
     volume: Cow<'a, str>,
@@ -46,10 +68,14 @@ pub enum NoMount {
     SeveralClaims,
     /// The pod has no volume of the configured name.
     UnknownVolume,
+    /// The volume of the configured name is not one of a claim, so nothing says that it outlives the pod.
+    NotAClaim,
     /// The claim is mounted read-only.
     ReadOnly,
     /// A container uses the claim as a block device, which nothing can be mounted from.
     BlockDevice,
+    /// The directory holds what a container cannot run without, which the mount would hide.
+    SystemDirectory,
     /// Programs write to that directory, and nothing says that they still could.
     MightNotBeWritable,
 }
@@ -63,8 +89,10 @@ impl NoMount {
             Self::NoClaim => "injected_no_claim",
             Self::SeveralClaims => "injected_several_claims",
             Self::UnknownVolume => "injected_unknown_volume",
+            Self::NotAClaim => "injected_volume_is_no_claim",
             Self::ReadOnly => "injected_volume_read_only",
             Self::BlockDevice => "injected_volume_is_a_block_device",
+            Self::SystemDirectory => "injected_system_directory",
             Self::MightNotBeWritable => "injected_might_not_be_writable",
         }
     }
@@ -91,11 +119,17 @@ impl NoMount {
             Self::UnknownVolume => {
                 Some("torch: TRUSTED_PEERS set; file not kept: the pod has no volume called volume.name")
             }
+            Self::NotAClaim => Some(
+                "torch: TRUSTED_PEERS set; file not kept: volume.name is no PersistentVolumeClaim's. Name one that is",
+            ),
             Self::ReadOnly => {
                 Some("torch: TRUSTED_PEERS set; file not kept: the claim is read-only. Set volume.claimName")
             }
             Self::BlockDevice => Some(
                 "torch: TRUSTED_PEERS set; file not kept: the claim is a block device. Set volume.claimName",
+            ),
+            Self::SystemDirectory => Some(
+                "torch: TRUSTED_PEERS set; file not kept: a mount would hide the system's. Set another trustedPeersPath",
             ),
             Self::MightNotBeWritable => Some(
                 "torch: TRUSTED_PEERS set; file not kept: set the pod's fsGroup, or volume in Torch's configuration",
@@ -112,6 +146,9 @@ pub(super) fn mount<'a>(
 ) -> Result<Mount<'a>, NoMount> {
     let path = settings.trusted_peers_path.as_str();
     there_already(path, spec, container)?;
+    if SYSTEM.contains(&path) {
+        return Err(NoMount::SystemDirectory);
+    }
     let (volume, claim) = match settings.volume.as_ref().map(|v| &v.source) {
         Some(VolumeSource::ClaimName(claim)) => by_claim(claim, spec)?,
         Some(VolumeSource::Name(name)) => (by_name(name, spec)?, None),
@@ -162,10 +199,7 @@ fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&
 
 fn by_name<'a>(name: &str, spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
     let volume = spec.volumes.iter().flatten().find(|v| *v.name == *name).ok_or(NoMount::UnknownVolume)?;
-    match &volume.persistent_volume_claim {
-        Some(claim) => writable(volume, claim),
-        None => Ok(&volume.name),
-    }
+    writable(volume, volume.persistent_volume_claim.as_ref().ok_or(NoMount::NotAClaim)?)
 }
 
 fn the_only_claim<'a>(spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {

@@ -305,6 +305,27 @@ fn the_configured_volume_is_taken() {
     let spec = mount_of("named", "injected_unknown_volume", |_| {});
     assert_eq!(spec["containers"][1]["volumeMounts"], json!(null));
     mount_of("named", "injected_with_mount", |s| s["volumes"][0]["name"] = json!("scratch"));
+    mount_of("named", "injected_volume_is_no_claim", |s| {
+        s["volumes"].as_array_mut().unwrap().push(json!({"name": "scratch", "emptyDir": {}}));
+    });
+}
+
+#[test]
+fn a_directory_that_nothing_runs_without_is_never_mounted_over() {
+    let mount = |path: &str| {
+        let config = format!(
+            "mutualPeers: [{{trustedPeersPath: {path}, volume: {{name: data}}, peers: [{{nodeName: a}}, {{nodeName: b}}]}}]"
+        );
+        let config = config::parse(&config).unwrap();
+        let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["b"])) };
+        review(request(&pod("a")).to_string().as_bytes(), input).unwrap().decision.label()
+    };
+    for system in ["/etc", "/usr/bin/", "/dev", "/var/lib"] {
+        assert_eq!(mount(system), "injected_system_directory", "{system}");
+    }
+    for other in ["/etc/peers", "/usr/share/peers", "/dev/shm", "/var/lib/peers", "/tmp"] {
+        assert_eq!(mount(other), "injected_with_mount", "{other}");
+    }
 }
 
 #[test]
@@ -347,8 +368,10 @@ fn warnings_are_as_short_as_kubernetes_asks() {
         NoClaim,
         SeveralClaims,
         UnknownVolume,
+        NotAClaim,
         ReadOnly,
         BlockDevice,
+        SystemDirectory,
         MightNotBeWritable,
     ] {
         assert!(why.warning().is_none_or(|w| w.len() <= 120), "{why:?}");

@@ -192,7 +192,7 @@ mod tests {
             (&[(TLS_CRT, &ended.1.certificate), (TLS_KEY, &ended.1.key)], "is valid from"),
             (
                 &[(TLS_CRT, &other.certificate), (TLS_KEY, &other.key), (CA_CRT, "x")],
-                "`ca.crt` cannot be read",
+                "`ca.crt` cannot be used",
             ),
         ];
         for (files, why) in bad {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use super::text::print;
 use crate::peers::label;
 use crate::tls::{CA_CRT, CA_KEY, Lives, Pair, TLS_CRT, TLS_KEY, service_names};
 
@@ -41,7 +42,10 @@ impl CertsArgs {
         let (ca_crt, ca_key) = (out.join(CA_CRT), out.join(CA_KEY));
         let there = ca_crt.exists() || ca_key.exists();
         let ca = if there {
-            Pair { certificate: read(&ca_crt)?, key: read(&ca_key)? }
+            let unusable = || {
+                format!("{}: put its {CA_CRT} and {CA_KEY} right, or both away for a new CA", out.display())
+            };
+            ca_of(&ca_crt, &ca_key, now).with_context(unusable)?
         } else {
             Pair::ca(now, Lives::BY_HAND.ca)?
         };
@@ -53,14 +57,15 @@ impl CertsArgs {
         write(&out.join(TLS_KEY), &leaf.key, 0o600)?;
         write(&out.join(TLS_CRT), &leaf.certificate, 0o644)?;
         let whose = if there { "the CA that was there" } else { "a new CA" };
-        println!(
-            "{}: a certificate for {}.{}.svc, signed by {whose}",
-            out.display(),
-            self.service,
-            self.namespace
-        );
-        Ok(())
+        let Self { service, namespace, .. } = self;
+        let made =
+            format!("{}: a certificate for {service}.{namespace}.svc, signed by {whose}\n", out.display());
+        Ok(print(&made)?)
     }
+}
+
+fn ca_of(certificate: &Path, key: &Path, now: Timestamp) -> anyhow::Result<Pair> {
+    Ok(Pair::read_ca(read(certificate)?, read(key)?, now)?)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -122,8 +127,16 @@ mod tests {
         };
         let (first, second) = (made(), made());
         assert!(first.0 == second.0 && first.1 != second.1);
+        let refused = || format!("{:#}", args.make().unwrap_err());
+        fs::copy(out.join(TLS_KEY), out.join(CA_KEY)).unwrap();
+        assert!(refused().contains("it is not the key of `ca.crt`"), "{}", refused());
         fs::remove_file(out.join(CA_KEY)).unwrap();
-        assert!(args.make().unwrap_err().to_string().contains("ca.key"), "a CA is never replaced");
+        assert!(refused().contains("ca.key: No such file"), "a CA is never replaced: {}", refused());
+        fs::copy(out.join(TLS_KEY), out.join(CA_KEY)).unwrap();
+        fs::copy(out.join(TLS_CRT), out.join(CA_CRT)).unwrap();
+        assert!(refused().contains("`ca.crt` cannot be used: it is no CA's"), "{}", refused());
+        fs::write(out.join(CA_CRT), "junk").unwrap();
+        assert!(refused().contains("`ca.crt` cannot be used: it holds no certificate"), "{}", refused());
         fs::remove_dir_all(out).unwrap();
     }
 }

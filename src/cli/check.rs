@@ -1,7 +1,6 @@
 //! `torch check`: what is wrong with a configuration, or with an installation.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -10,6 +9,7 @@ use clap::builder::styling::{AnsiColor, Style};
 
 use super::installation;
 use super::live::{Torch, Which};
+use super::text::{Unwritable, name, print, read, say};
 use crate::config::{self, Config, Problems};
 
 const EXAMPLES: &str = "\
@@ -20,14 +20,14 @@ Examples:
   torch check --cluster -n torch           # API server, webhook, certificates, replicas, rights, nodes
 
 With --cluster it needs leave to list mutatingwebhookconfigurations and endpointslices, to get services, pods and the
-Lease `torch`, and to create subjectaccessreviews and, in Torch's namespace, pods/portforward.";
+Lease `torch`, to create subjectaccessreviews and, in Torch's namespace, to get and create pods/portforward.";
 
 /// What `torch check` is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
     /// The configuration file; `-` reads standard input
-    #[arg(value_name = "FILE", required_unless_present = "cluster")]
+    #[arg(value_name = "FILE", required_unless_present = "cluster", conflicts_with = "Which")]
     file: Option<PathBuf>,
     /// Look at the installation in the cluster of the kubeconfig, each thing on one line
     #[arg(long, conflicts_with = "file")]
@@ -55,8 +55,8 @@ impl CheckArgs {
         let text = read(file)?;
         let checked = config::parse(&text);
         match self.output {
-            Output::Text => say(&name(file), &text, &checked),
-            Output::Json => anstream::println!("{}", json(&checked)?),
+            Output::Text => tell(&name(file), &text, &checked)?,
+            Output::Json => print(&format!("{}\n", json(&checked)?))?,
         }
         Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -72,25 +72,27 @@ impl CheckArgs {
     /// Where there is no kubeconfig, or the output cannot be made.
     pub async fn check_cluster(self) -> anyhow::Result<ExitCode> {
         let findings = installation::look(&Torch::find(self.which).await?).await;
-        match self.output {
-            Output::Text => findings.iter().for_each(|finding| anstream::println!("{}", finding.line())),
-            Output::Json => anstream::println!("{}", serde_json::to_string(&findings)?),
-        }
+        let text = match self.output {
+            Output::Text => findings.iter().map(|finding| format!("{}\n", finding.line())).collect(),
+            Output::Json => format!("{}\n", serde_json::to_string(&findings)?),
+        };
+        print(&text)?;
         let is_good = findings.iter().all(|finding| finding.ok);
         Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn say(name: &str, text: &str, checked: &Result<Config, Problems>) {
+fn tell(name: &str, text: &str, checked: &Result<Config, Problems>) -> Result<(), Unwritable> {
     match checked {
         Ok(config) => {
             let nodes: usize = config.groups.iter().map(|g| g.peers.len()).sum();
-            anstream::println!("{name} is good: {} group(s), {nodes} member(s)", config.groups.len());
+            print(&format!("{name} is good: {} group(s), {nodes} member(s)\n", config.groups.len()))
         }
         Err(problems) => {
             for problem in &problems.0 {
-                anstream::eprintln!("{}\n", coloured(&problem.excerpt(name, text)));
+                say(format_args!("{}\n", coloured(&problem.excerpt(name, text))));
             }
+            Ok(())
         }
     }
 }
@@ -112,30 +114,6 @@ fn json(checked: &Result<Config, Problems>) -> serde_json::Result<String> {
     serde_json::to_string(checked.as_ref().err().map_or(&[][..], |problems| &problems.0))
 }
 
-/// What a file is called in messages.
-pub fn name(file: &Path) -> String {
-    if is_stdin(file) { "standard input".into() } else { file.display().to_string() }
-}
-
-/// The text of a file; `-` is standard input.
-///
-/// # Errors
-/// Where it cannot be read, or is not UTF-8.
-pub fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let done = if is_stdin(file) {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        std::fs::read_to_string(file).map(|whole| text = whole)
-    };
-    done.with_context(|| format!("cannot read {}", name(file)))?;
-    Ok(text)
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,11 +133,5 @@ mod tests {
         let shown = coloured(&excerpt);
         assert_ne!(shown, excerpt);
         assert_eq!(anstream::adapter::strip_str(&shown).to_string(), excerpt);
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let error = read(Path::new("/no/such/file")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read /no/such/file");
     }
 }

@@ -1,9 +1,8 @@
 //! `torch completions`: what a shell needs to complete the command line.
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
 use clap_complete::Shell;
+
+use super::text::{Unwritable, print_raw};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +24,8 @@ impl CompletionsArgs {
     ///
     /// # Errors
     /// Where standard output cannot be written.
-    pub fn print(&self, command: clap::Command) -> anyhow::Result<()> {
-        std::io::stdout().write_all(&self.script(command)).context("cannot write to standard output")
+    pub fn print(&self, command: clap::Command) -> Result<(), Unwritable> {
+        print_raw(&self.script(command))
     }
 
     fn script(&self, mut command: clap::Command) -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! `torch explain`: all that Torch knows of one pod, in sentences.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,10 +8,12 @@ use serde::Deserialize as _;
 
 use super::live::{Node, State, Status, Torch, Which};
 use super::rough;
+use super::text::print;
 use crate::peers::Pod;
 
 const EXAMPLES: &str = "\
-It needs leave to get the Lease `torch`, pods and events, and to create pods/portforward in Torch's namespace.
+It needs leave to get the Lease `torch` and pods, to list events, and to get and create pods/portforward in Torch's
+namespace.
 The exit code is 1 where the configuration does not name the pod.
 
 Examples:
@@ -25,7 +26,7 @@ const MOST_NAMES: usize = 10;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The pod's name
+    /// The pod's name, or a `nodeName` that has one pod only
     #[arg(value_name = "POD")]
     pod: String,
     #[command(flatten)]
@@ -41,25 +42,39 @@ impl ExplainArgs {
         let torch = Torch::find(self.which).await?;
         let status = torch.status().await?;
         let status = Status::deserialize(status).context("cannot read Torch's answer")?;
-        let Some(node) = status.nodes.iter().find(|node| node.pod == self.pod) else {
-            print(&[stranger(&self.pod, &status)])?;
-            return Ok(ExitCode::FAILURE);
+        let node = match meant(&self.pod, &status) {
+            Ok(node) => node,
+            Err(why) => {
+                print(&format!("{why}\n"))?;
+                return Ok(ExitCode::FAILURE);
+            }
         };
-        let pod = torch.cluster.pod(&self.pod).await?;
+        let pod = torch.cluster.pod(&node.pod).await?;
         let mut lines = lines(node, pod.as_ref(), Timestamp::now());
-        let told = torch.cluster.events().of_node(&self.pod).await?;
+        let told = torch.cluster.events().of_node(&node.pod).await?;
         if !told.is_empty() {
             lines.push("Lately was told of it:".into());
             lines.extend(told.into_iter().map(|(at, reason, note)| format!("  {at:.0} {reason}: {note}")));
         }
-        print(&lines)?;
+        print(&(lines.join("\n") + "\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(lines: &[String]) -> anyhow::Result<()> {
-    let mut out = anstream::stdout();
-    lines.iter().try_for_each(|line| writeln!(out, "{line}")).context("cannot write to standard output")
+/// The node of that pod, or the only one of that `nodeName`; otherwise what to ask for instead.
+fn meant<'a>(name: &str, status: &'a Status) -> Result<&'a Node, String> {
+    if let Some(node) = status.nodes.iter().find(|node| node.pod == name) {
+        return Ok(node);
+    }
+    let of_node: Vec<&Node> = status.nodes.iter().filter(|node| node.node == name).collect();
+    match &of_node[..] {
+        [] => Err(stranger(name, status)),
+        [one] => Ok(one),
+        several => {
+            let pods: Vec<&str> = several.iter().map(|node| node.pod.as_str()).collect();
+            Err(format!("{name} has several pods: ask for one of {}.", pods.join(", ")))
+        }
+    }
 }
 
 fn stranger(pod: &str, status: &Status) -> String {

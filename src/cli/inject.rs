@@ -5,7 +5,6 @@ mod edit;
 mod peers;
 mod templates;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -16,11 +15,12 @@ use similar::TextDiff;
 use self::documents::{Document, documents};
 use self::edit::{Edit, edited};
 use self::templates::{Template, templates};
-use super::check::{name, read};
+use super::text::{name, print_raw, read, say};
 use crate::admission::{self, Decision, Input};
 use crate::config;
 use crate::peers::label;
 use crate::view::Snapshot;
+use crate::yaml;
 
 const MORE: &str = "\
 For each pod a line on standard error says what is done, or why nothing. Of a workload's template it is
@@ -39,7 +39,7 @@ Examples:
   torch inject -f node.yaml --config config.yaml --output yaml >injected.yaml
   kubectl get statefulsets -n da -o yaml | torch inject -f - --config config.yaml --peers peers.json
 A file for --peers is what Torch's REST answers:
-  curl … https://torch.torch.svc:8443/list >peers.json";
+  curl … https://torch.torch.svc/list >peers.json";
 
 /// What `torch inject` is told.
 #[derive(Debug, clap::Args)]
@@ -82,13 +82,13 @@ impl InjectArgs {
         let (after, lines) =
             injector.text(&text).with_context(|| format!("cannot read {}", name(&self.file)))?;
         for line in lines {
-            anstream::eprintln!("{line}");
+            say(line);
         }
         let output = match self.output {
             Output::Diff => diff(&name(&self.file), &text, &after),
             Output::Yaml => after,
         };
-        std::io::stdout().write_all(output.as_bytes()).context("cannot write to standard output")
+        Ok(print_raw(output.as_bytes())?)
     }
 }
 
@@ -117,10 +117,18 @@ impl Injector {
 
     /// The text as it would be, and what to say of each pod.
     fn text(&self, text: &str) -> anyhow::Result<(String, Vec<String>)> {
+        // What is added has the line ends of what is there.
+        if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
+            let (after, lines) = self.text(&text.replace("\r\n", "\n"))?;
+            return Ok((after.replace('\n', "\r\n"), lines));
+        }
         let (mut after, mut lines) = (String::with_capacity(text.len()), Vec::new());
         for document in documents(text) {
             let place = || format!("the document that begins on line {}", document.line);
             after.push_str(&self.document(document, &mut lines).with_context(place)?);
+        }
+        if lines.is_empty() {
+            lines.push("there are no pods in it, and nothing that makes pods".into());
         }
         Ok((after, lines))
     }
@@ -130,7 +138,7 @@ impl Injector {
         if is_empty(text) {
             return Ok(text.to_owned());
         }
-        let value: Value = serde_yaml::from_str(text)?;
+        let value: Value = yaml::read(text)?;
         let mut edits = Vec::new();
         for template in templates(&value) {
             edits.extend(self.template(&template, lines)?);
@@ -150,6 +158,11 @@ impl Injector {
 
     /// What is to be done with the template: what its first pod gets.
     fn template(&self, template: &Template, lines: &mut Vec<String>) -> anyhow::Result<Vec<Edit>> {
+        if let Some(pod) = template.pods.iter().find(|pod| is_torch(pod)) {
+            let called = called(pod, template);
+            lines.push(format!("{called}: it is Torch by its label, and API servers do not ask about that"));
+            return Ok(Vec::new());
+        }
         let mut decisions = Vec::new();
         for pod in &template.pods {
             decisions.push(self.decide(pod)?);
@@ -194,8 +207,14 @@ impl Injector {
 
 /// Whether a document says nothing.
 fn is_empty(text: &str) -> bool {
-    let says_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let says_nothing =
+        |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%');
     text.trim_start_matches("---").lines().all(says_nothing)
+}
+
+/// Whether the webhook's registration leaves the pod out, so that Torch can start while nothing of it runs.
+fn is_torch(pod: &Value) -> bool {
+    pod["metadata"]["labels"]["app.kubernetes.io/name"] == "torch"
 }
 
 fn called(pod: &Value, template: &Template) -> String {

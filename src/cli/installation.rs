@@ -1,6 +1,6 @@
 //! `torch check --cluster`: whether an installation is as it should be, thing by thing.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::live::{Node, Status, Torch};
 use super::rough;
-use crate::cluster::{Cluster, Endpoint, Registration, Right};
+use crate::cluster::{Cluster, Endpoint, Endpoints, Registration, Right};
 use crate::tls;
 
 /// A right of the namespace.
@@ -50,6 +50,12 @@ const RIGHTS: [Right; 16] = [
     of_cluster("create", "authorization.k8s.io", "subjectaccessreviews"),
 ];
 
+/// What to do where something of Torch is missing.
+const APPLY: &str = "kubectl apply -k deploy";
+
+/// What to do where something could not be looked at.
+const NEEDS: &str = "`torch check --help` says what leave it needs";
+
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Finding {
@@ -81,54 +87,67 @@ impl Finding {
     }
 }
 
-/// Looks at everything, in the order in which one thing needs the other.
+/// Looks at everything, in the order in which one thing needs the other. What is wrong hides nothing but what
+/// could not be asked without it.
 pub async fn look(torch: &Torch) -> Vec<Finding> {
     let cluster = &torch.cluster;
-    let namespace = cluster.namespace();
     let version = match cluster.server_version().await {
         Ok(version) => version,
         Err(error) => {
-            return vec![Finding::bad(error.to_string(), "set KUBECONFIG, or `kubectl config use-context`")];
+            let remedy =
+                "is that the one that is meant? KUBECONFIG, or `kubectl config use-context`, names another";
+            return vec![Finding::bad(format!("{}: {error}", cluster.server()), remedy)];
         }
     };
     let mut findings = vec![Finding::good(format!("the API server answers: Kubernetes {version}"))];
-    let registration = match registration(cluster).await {
-        Ok(registration) => registration,
-        Err(error) => {
-            let remedy =
-                format!("kubectl apply -k deploy, or -n: Torch may be in another namespace than {namespace}");
-            findings.push(Finding::bad(format!("{error:#}"), remedy));
-            return findings;
-        }
-    };
-    findings.push(bundle(&registration));
-    let replicas = match replicas(cluster, &registration).await {
-        Ok(replicas) => replicas,
-        Err(error) => {
-            let remedy = format!("kubectl describe pods -n {namespace} -l app.kubernetes.io/name=torch");
-            findings.push(Finding::bad(format!("{error:#}"), remedy));
-            return findings;
-        }
-    };
-    findings.push(readiness(&replicas, namespace));
-    for replica in replicas.iter().filter(|replica| replica.is_ready) {
-        findings.push(certificate(cluster, &registration, replica).await);
-    }
-    findings.push(rights(cluster, &replicas[0].pod).await);
-    findings.extend(nodes(torch, &replicas).await);
+    findings.extend(webhook(torch).await);
+    findings.extend(nodes(torch).await);
     findings
 }
 
-async fn registration(cluster: &Cluster) -> anyhow::Result<Registration> {
-    let found = cluster.registrations().await?;
-    let [registration] = <[Registration; 1]>::try_from(found).map_err(|found| {
-        let namespace = cluster.namespace();
-        anyhow::anyhow!(
-            "{} webhooks are registered of a Service in namespace {namespace}, not one",
-            found.len()
-        )
-    })?;
-    Ok(registration)
+/// From the registration to the pods that answer.
+async fn webhook(torch: &Torch) -> Vec<Finding> {
+    let cluster = &torch.cluster;
+    let registration = match registration(cluster).await {
+        Ok(registration) => registration,
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = vec![bundle(&registration)];
+    let replicas = match replicas(cluster, &registration).await {
+        Ok(replicas) => replicas,
+        Err(finding) => {
+            findings.push(finding);
+            return findings;
+        }
+    };
+    findings.push(readiness(&replicas, cluster.namespace()));
+    for replica in &replicas {
+        if replica.is_ready {
+            findings.push(certificate(cluster, &registration, replica).await);
+        }
+        findings.extend(remarks(torch, &replica.pod).await);
+    }
+    findings.push(rights(cluster, &replicas[0].pod).await);
+    findings
+}
+
+async fn registration(cluster: &Cluster) -> Result<Registration, Finding> {
+    let namespace = cluster.namespace();
+    let remedy =
+        format!("kubectl apply -k deploy, or -n: Torch may be in another namespace than {namespace}");
+    let found = cluster.registrations().await.map_err(|error| Finding::bad(error.to_string(), NEEDS))?;
+    <[Registration; 1]>::try_from(found).map(|[registration]| registration).map_err(|found| {
+        let names: Vec<&str> = found.iter().map(Registration::name).collect();
+        if names.is_empty() {
+            let what = format!("no webhook is registered of a Service in namespace {namespace}");
+            return Finding::bad(what, remedy);
+        }
+        let what = format!(
+            "several webhooks are registered of a Service in namespace {namespace}: {}",
+            names.join(", ")
+        );
+        Finding::bad(what, "kubectl delete mutatingwebhookconfiguration, of all but one")
+    })
 }
 
 fn bundle(registration: &Registration) -> Finding {
@@ -144,14 +163,40 @@ fn bundle(registration: &Registration) -> Finding {
     Finding::good(format!("the webhook is registered, with a CA: MutatingWebhookConfiguration {name}"))
 }
 
-async fn replicas(cluster: &Cluster, registration: &Registration) -> anyhow::Result<Vec<Endpoint>> {
-    let (service, namespace) = registration.service().context("the webhook has no Service")?;
-    let (_, port) = registration.endpoint().context("the webhook has no address")?;
-    let replicas = cluster.endpoints(service, port).await?;
-    if replicas.is_empty() {
-        bail!("no pod is behind the Service {service} in namespace {namespace}");
+async fn replicas(cluster: &Cluster, registration: &Registration) -> Result<Vec<Endpoint>, Finding> {
+    let (name, namespace) = (registration.name(), cluster.namespace());
+    let called = registration.service().zip(registration.endpoint());
+    let ((service, _), (_, port)) =
+        called.ok_or_else(|| Finding::bad(format!("{name} calls no Service"), APPLY))?;
+    let found = cluster.endpoints(service, port).await.map_err(|error| match error.status() {
+        Some(404) => Finding::bad(format!("{name} calls Service {service}, which is not there"), APPLY),
+        _ => Finding::bad(error.to_string(), NEEDS),
+    })?;
+    match found {
+        Endpoints::Pods(pods) if pods.is_empty() => Err(Finding::bad(
+            format!("no pod is behind the Service {service} in namespace {namespace}"),
+            format!(
+                "kubectl get deployments,pods -n {namespace} -l app.kubernetes.io/name=torch: scaled to 0?"
+            ),
+        )),
+        Endpoints::Pods(pods) => Ok(pods),
+        Endpoints::OtherPorts(ports) => Err(Finding::bad(
+            format!("{name} calls port {port} of Service {service}, which has {}", ports.join(", ")),
+            format!("kubectl edit mutatingwebhookconfiguration {name}: clientConfig.service.port"),
+        )),
     }
-    Ok(replicas)
+}
+
+/// What a replica itself has to say, such as that it refuses a changed configuration.
+async fn remarks(torch: &Torch, pod: &str) -> Vec<Finding> {
+    let namespace = torch.cluster.namespace();
+    match torch.remarks(pod).await {
+        Ok(remarks) => {
+            let log = format!("kubectl logs -n {namespace} {pod}");
+            remarks.into_iter().map(|remark| Finding::bad(format!("{pod}: {remark}"), log.clone())).collect()
+        }
+        Err(error) => vec![Finding::bad(format!("{error:#}"), NEEDS)],
+    }
 }
 
 fn readiness(replicas: &[Endpoint], namespace: &str) -> Finding {
@@ -216,13 +261,13 @@ async fn lacking(cluster: &Cluster, pod: &str) -> anyhow::Result<(String, Vec<St
     let mut lacking = Vec::new();
     for right in RIGHTS {
         if !cluster.has_right(&account, right).await? {
-            lacking.push(format!("{} {}", right.verb, right.resource));
+            lacking.push(right.to_string());
         }
     }
     Ok((account, lacking))
 }
 
-async fn nodes(torch: &Torch, replicas: &[Endpoint]) -> Vec<Finding> {
+async fn nodes(torch: &Torch) -> Vec<Finding> {
     let namespace = torch.cluster.namespace();
     let asked = async { Status::deserialize(torch.status().await?).context("cannot read Torch's answer") };
     let status = match asked.await {
@@ -233,10 +278,7 @@ async fn nodes(torch: &Torch, replicas: &[Endpoint]) -> Vec<Finding> {
         }
     };
     let leads = match status.leader.as_deref() {
-        Some(leader) if replicas.iter().any(|replica| replica.pod == leader) => {
-            Finding::good(format!("{leader} leads"))
-        }
-        Some(leader) => Finding::bad(format!("{leader} leads, and is no replica"), "it passes in 15 s"),
+        Some(leader) => Finding::good(format!("{leader} leads")),
         None => Finding::bad("nobody leads", format!("kubectl describe pods -n {namespace} shows why")),
     };
     std::iter::once(leads).chain(status.nodes.iter().map(|found| node(found, namespace))).collect()

@@ -1,8 +1,8 @@
 //! What a running Torch says of its nodes: its leader's `/status`, by way of the API server.
 
 use anyhow::{Context as _, bail};
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::peers::label;
+
+/// How many bytes of a refusal are read.
+const MOST_REASON: usize = 64 * 1024;
 
 /// How all nodes stand, as `/status` says it.
 #[derive(Debug, Deserialize)]
@@ -63,7 +66,7 @@ pub struct Which {
     #[arg(long, value_name = "NAME")]
     replica: Option<String>,
     /// The port of Torch's --plain-listen
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 }
 
@@ -95,17 +98,36 @@ impl Torch {
             Some(pod) => pod.clone(),
             None => self.leader().await?,
         };
-        let stream = self.cluster.connect_to(&pod, self.which.port).await?;
+        let answer = self.ask(&pod, path).await?;
+        let port = self.which.port;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body()),
+            StatusCode::NOT_FOUND => {
+                bail!(
+                    "{pod} has no {path} on its port {port}: it is an older Torch, or the port is another's"
+                )
+            }
+            status => bail!("{pod} answered {status} on its port {port}{}", reason(answer.into_body()).await),
+        }
+    }
+
+    /// What a replica says of its parts: those that have something to say.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    pub async fn remarks(&self, pod: &str) -> anyhow::Result<Vec<String>> {
+        let answer = self.ask(pod, "/readyz?verbose").await?.into_body().collect().await;
+        let text = answer.with_context(|| format!("cannot read the answer of {pod}"))?.to_bytes();
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(remark).collect())
+    }
+
+    async fn ask(&self, pod: &str, path: &str) -> anyhow::Result<Response<Incoming>> {
         let cannot_ask = || format!("cannot ask {pod} on its port {}", self.which.port);
+        let stream = self.cluster.connect_to(pod, self.which.port).await.with_context(cannot_ask)?;
         let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let request = Request::get(path).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
-        let answer = client.send_request(request).await.with_context(cannot_ask)?;
-        match answer.status() {
-            StatusCode::OK => Ok(answer.into_body()),
-            StatusCode::NOT_FOUND => bail!("{}: it has no {path}: it is an older Torch", cannot_ask()),
-            status => bail!("{}: it answered {status}", cannot_ask()),
-        }
+        client.send_request(request).await.with_context(cannot_ask)
     }
 
     async fn leader(&self) -> anyhow::Result<String> {
@@ -119,6 +141,20 @@ impl Torch {
             )
         })
     }
+}
+
+/// What Torch gives as the reason of a refusal, if it is Torch.
+async fn reason(body: Incoming) -> String {
+    let Ok(body) = Limited::new(body, MOST_REASON).collect().await else { return String::new() };
+    let answer: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+    answer["errors"][0].as_str().map(|why| format!(": {why}")).unwrap_or_default()
+}
+
+/// The remark in a line of `/readyz?verbose`, with the part that it is of.
+fn remark(line: &str) -> Option<String> {
+    let (part, state) = line.strip_prefix("[+]").or(line.strip_prefix("[-]"))?.split_once(' ')?;
+    let remark = if state == "failed" { "failed" } else { state.split_once(": ")?.1 };
+    Some(format!("{part}: {remark}"))
 }
 
 /// The changes of the status, by server-sent events.
@@ -156,6 +192,16 @@ fn event(unread: &mut Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_has_something_to_say_is_heard() {
+        assert_eq!(remark("[+]book ok"), None);
+        assert_eq!(remark("readyz check passed"), None);
+        let refused = remark("[+]configuration ok: the file is refused: line 1");
+        assert_eq!(refused.as_deref(), Some("configuration: the file is refused: line 1"));
+        assert_eq!(remark("[-]pods failed").as_deref(), Some("pods: failed"));
+        assert_eq!(remark("[-]pods failed: not there yet").as_deref(), Some("pods: not there yet"));
+    }
 
     #[test]
     fn events_are_taken_one_by_one_and_comments_are_not() {

@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,9 +12,10 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::live::{Changes, Status, Torch, Which};
+use super::text::{print, say};
 
 const EXAMPLES: &str = "\
-It needs leave to get the Lease `torch` and to create pods/portforward in Torch's namespace.
+It needs leave to get the Lease `torch` and to get and create pods/portforward in Torch's namespace.
 
 Examples:
   torch status -n torch
@@ -65,7 +66,7 @@ impl StatusArgs {
                 Ok(Some(status)) => self.print(status)?,
                 ended => {
                     if let Err(error) = ended {
-                        anstream::eprintln!("{error:#}; trying again");
+                        say(format_args!("{error:#}; trying again"));
                     }
                     changes = follow_again(&torch).await;
                 }
@@ -84,8 +85,7 @@ impl StatusArgs {
                 format!("{clear}{}", table::of(&status, self.watch, Timestamp::now()))
             }
         };
-        let mut out = anstream::stdout();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+        Ok(print(&text)?)
     }
 }
 
@@ -95,7 +95,7 @@ async fn follow_again(torch: &Torch) -> Changes {
         tokio::time::sleep(AGAIN).await;
         match torch.follow().await {
             Ok(changes) => return changes,
-            Err(error) => anstream::eprintln!("{error:#}; trying again"),
+            Err(error) => say(format_args!("{error:#}; trying again")),
         }
     }
 }

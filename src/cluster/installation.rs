@@ -1,5 +1,7 @@
 //! What an operator asks of the API server about an installation of Torch. Torch itself asks none of it.
 
+use std::fmt;
+
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -23,6 +25,22 @@ pub struct Right {
     pub name: Option<&'static str>,
     /// Whether it is one of the namespace.
     pub is_namespaced: bool,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        self.name.map_or(Ok(()), |name| write!(f, " {name}"))
+    }
+}
+
+/// What is behind a port of a Service.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Endpoints {
+    /// Pods.
+    Pods(Vec<Endpoint>),
+    /// Nothing: the Service has these ports, not that one.
+    OtherPorts(Vec<String>),
 }
 
 /// A pod behind a Service.
@@ -57,18 +75,21 @@ impl Cluster {
         Ok(all.filter(|registration| registration.service().is_some_and(is_ours)).collect())
     }
 
-    /// The pods behind a port of a Service.
+    /// What is behind a port of a Service.
     ///
     /// # Errors
     /// Where a call fails, or there is no such Service.
-    pub async fn endpoints(&self, service: &str, port: u16) -> Result<Vec<Endpoint>, Error> {
+    pub async fn endpoints(&self, service: &str, port: u16) -> Result<Endpoints, Error> {
         let found = call(|| format!("get service {service}"), self.api::<Service>().get(service)).await?;
         let ports = found.spec.and_then(|spec| spec.ports).unwrap_or_default();
-        let name = ports.into_iter().find(|found| found.port == i32::from(port)).and_then(|port| port.name);
+        let Some(found) = ports.iter().find(|found| found.port == i32::from(port)) else {
+            return Ok(Endpoints::OtherPorts(ports.iter().map(|port| port.port.to_string()).collect()));
+        };
         let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
         let act = || format!("list endpointslices of {service}");
         let slices = call(act, self.api::<EndpointSlice>().list(&of_service)).await?;
-        Ok(slices.items.iter().flat_map(|slice| endpoints(slice, name.as_deref())).collect())
+        let pods = slices.items.iter().flat_map(|slice| endpoints(slice, found.name.as_deref()));
+        Ok(Endpoints::Pods(pods.collect()))
     }
 
     /// The name of the ServiceAccount that a pod runs as.

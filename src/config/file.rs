@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -16,6 +17,7 @@ use super::{
     VolumeSource,
 };
 use crate::peers::{Address, MAX_VARIABLE, TRUSTED_PEERS, is_host};
+use crate::yaml;
 
 /// Reads a configuration.
 ///
@@ -27,11 +29,12 @@ pub fn parse(text: &str) -> Result<Config, Problems> {
         let message = format!("the file is larger than {} MiB", MAX_FILE >> 20);
         return Err(refuse(Problem { line: 1, column: 1, message }));
     }
-    if text.trim().is_empty() {
+    let says_nothing = |line: &str| matches!(line.trim(), "" | "---") || line.trim_start().starts_with('#');
+    if text.lines().all(says_nothing) {
         let message = "the file is empty: write `mutualPeers:` with at least one group of `peers`".into();
         return Err(refuse(Problem { line: 1, column: 1, message }));
     }
-    let file: File = serde_yaml::from_str(text).map_err(|e| refuse(Problem::of_yaml(&e)))?;
+    let file: File = yaml::read(text).map_err(|e| refuse(Problem::of_yaml(&e, text)))?;
     let mut check = Check::default();
     let config = check.file(file);
     if check.problems.is_empty() { Ok(config) } else { Err(Problems(check.problems)) }
@@ -49,12 +52,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn of_yaml(error: &serde_yaml::Error) -> Self {
+    fn of_yaml(error: &serde_yaml::Error, text: &str) -> Self {
         let place = error.location().unwrap_or(Location::UNKNOWN);
         let whole = error.without_snippet().to_string();
         let said = whole.split(" at line ").next().unwrap_or(&whole);
         let (line, column) = (place.line().max(1), place.column().max(1));
-        Self { line, column, message: in_words(said.trim_start_matches("error: ")) }
+        Self { line, column, message: in_words(said.trim_start_matches("error: "), nth_line(text, line)) }
     }
 
     /// The problem with the lines of the file that it is about, as compilers show it.
@@ -62,13 +65,7 @@ impl Problem {
         let Self { line, column, message } = self;
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let shown: String = usize::try_from(line - 1)
-            .ok()
-            .and_then(|n| text.lines().nth(n))
-            .unwrap_or_default()
-            .chars()
-            .take(200)
-            .collect();
+        let shown: String = nth_line(text, *line).chars().take(200).collect();
         let indent = " ".repeat(usize::try_from(column - 1).unwrap_or(0).min(200));
         format!(
             "error: {message}\n{margin}--> {file_name}:{line}:{column}\n{margin} |\n{number} | {shown}\n{margin} | {indent}^"
@@ -82,9 +79,27 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Says what to write where the YAML library only says what it met.
-fn in_words(said: &str) -> String {
+fn nth_line(text: &str, line: u64) -> &str {
+    usize::try_from(line - 1).ok().and_then(|n| text.lines().nth(n)).unwrap_or_default()
+}
+
+/// Says what to write where the YAML library only says what it met, on a line where that is `written`.
+fn in_words(said: &str, written: &str) -> String {
     let hint = match said {
+        "expected mapping start" if written.contains("restart") => {
+            "fields are expected here: `restart: {when: []}` is never, `restart: {when: [early, changed]}` is for these reasons"
+        }
+        "expected mapping start" if written.contains('-') || written.contains("peers") => {
+            "fields are expected here: write each peer as `- nodeName: <its name>`"
+        }
+        _ if said.starts_with("unknown field `apiVersion`") => {
+            "this is a Kubernetes object: write what stands in its `data`, below `config.yaml: |`"
+        }
+        _ if said.starts_with("cannot deserialize null") => "a value is expected here",
+        _ if said.contains("limits breached") || said.starts_with("budget breached") => {
+            "the file has more values than any configuration needs"
+        }
+        _ if said.starts_with("unknown variant `never`") => "`when: []` is never",
         "expected sequence start" => "a list is expected here: begin each entry with `- `, or write `[…]`",
         "expected mapping start" => "fields are expected here, such as `mutualPeers:` at the beginning",
         "expected string scalar" => "a text is expected here",
@@ -225,7 +240,7 @@ struct Level<'a> {
 struct RawVolume {
     /// A PersistentVolumeClaim; its volume is added to the pod where it has none of it.
     claim_name: Option<String>,
-    /// Instead of `claimName`: a volume that the pod has.
+    /// Instead of `claimName`: a volume that the pod has, of a PersistentVolumeClaim.
     name: Option<String>,
     /// The directory on that volume.
     #[cfg_attr(test, schemars(extend("default" = SUB_PATH)))]
@@ -280,6 +295,12 @@ struct RawSecretKey {
 
 /// The directory on a volume, where none is written.
 const SUB_PATH: &str = "torch";
+
+/// The longest path, in bytes.
+const MOST_PATH: usize = 1024;
+
+/// The longest name in a path, in bytes: Linux's `NAME_MAX`.
+const MOST_NAME: usize = 255;
 
 /// The entry of a Secret, where none is written.
 const TOKEN: &str = "token";
@@ -446,11 +467,9 @@ impl Check {
             peers.push(Peer { node_name: name.value.clone(), settings });
         }
         let name = raw.name.as_ref().map_or_else(|| format!("group-{}", index + 1), |n| n.value.clone());
-        if let Some(written) = raw
-            .name
-            .as_ref()
-            .filter(|n| n.value.is_empty() || n.value.len() > 63 || n.value.chars().any(char::is_control))
-        {
+        if let Some(written) = raw.name.as_ref().filter(|n| {
+            n.value.is_empty() || n.value.chars().count() > 63 || n.value.chars().any(char::is_control)
+        }) {
             self.say(written, "a group's `name` has 1 to 63 printable characters".into());
         }
         Arc::new(Group { name, peers })
@@ -504,9 +523,12 @@ impl Check {
     fn path(&mut self, path: &Spanned<String>) -> String {
         let trimmed = path.value.trim_end_matches('/');
         let parts = trimmed.split('/').skip(1);
-        let harmless = |p: &str| !matches!(p, "" | "." | "..") && !p.contains([':', '\0', '\n', '\r']);
-        if !trimmed.starts_with('/') || trimmed.len() > 1024 || !parts.into_iter().all(harmless) {
-            self.say(path, format!("`{}` cannot hold the file: write an absolute directory below `/`, without `.`, `..` or `:`, such as `/tmp`", shorten(&path.value)));
+        let harmless = |p: &str| is_component(p) && !p.contains('\r');
+        let is_kernels = ["/proc", "/sys"].into_iter().any(|kernels| Path::new(trimmed).starts_with(kernels));
+        if is_kernels {
+            self.say(path, format!("nothing can be written to `{}`, which is the kernel's: write another directory, such as `/tmp`", shorten(trimmed)));
+        } else if !trimmed.starts_with('/') || trimmed.len() > MOST_PATH || !parts.into_iter().all(harmless) {
+            self.say(path, format!("`{}` cannot hold the file: write an absolute directory below `/`, without `.`, `..` or `:` and each name of 255 bytes at most, such as `/tmp`", shorten(&path.value)));
         }
         trimmed.to_owned()
     }
@@ -530,11 +552,13 @@ impl Check {
             self.say(volume, format!("`{}` is not the name of a claim or volume", shorten(name)));
         }
         let sub_path = raw.sub_path.clone().unwrap_or_else(|| SUB_PATH.into());
-        let inside = |p: &str| !matches!(p, "" | "." | "..") && !p.contains([':', '\0', '\n']);
-        if !sub_path.split('/').all(inside) {
+        if sub_path.len() > MOST_PATH || !sub_path.split('/').all(is_component) {
             self.say(
                 volume,
-                format!("`subPath: {}` is not a relative directory without `.` and `..`", shorten(&sub_path)),
+                format!(
+                    "`subPath: {}` is not a relative directory without `.` and `..`, each name of 255 bytes at most",
+                    shorten(&sub_path)
+                ),
             );
         }
         Some(Volume { source, sub_path })
@@ -608,6 +632,11 @@ impl Check {
             }
         }
     }
+}
+
+/// Whether a file system can have a directory of that name, and the kubelet can be told of it.
+fn is_component(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && name.len() <= MOST_NAME && !name.contains([':', '\0', '\n'])
 }
 
 /// The least that a peer adds to its peers' variable: its address and a comma.

@@ -826,6 +826,20 @@ fn a_node_without_its_container_or_pod_says_so() {
     assert_eq!(sim.waits("b"), Some("pod"));
 }
 
+#[test]
+fn a_container_that_is_meant_no_more_says_nothing_of_the_one_that_is() {
+    let mut sim = Sim::pair();
+    for set in ["a", "b"] {
+        sim.start(set, Some("x"));
+        sim.learn(&format!("{set}-0"));
+    }
+    sim.settle(&Process::Lacks);
+    let file = |sim: &mut Sim| sim.plan().nodes.remove(0).file;
+    assert_eq!((sim.waits("a-0"), file(&mut sim)), (None, Some(Delivery::Written)));
+    sim.pod("a-0").containers[0].name = "other".into();
+    assert_eq!((sim.waits("a-0"), file(&mut sim)), (Some("container"), None));
+}
+
 /// How long it takes to plan for a group of so many, all of them early and known: the shortest of three times.
 fn time_of(size: usize) -> Duration {
     let peers: Vec<String> = (0..size).map(|n| format!("{{nodeName: node-{n}}}")).collect();

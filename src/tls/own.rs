@@ -74,6 +74,30 @@ impl Pair {
         Ok(Self { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
     }
 
+    /// A CA of somebody else's making, as its PEM says.
+    ///
+    /// # Errors
+    /// Where it is not the valid certificate of a CA with its key.
+    pub fn read_ca(certificate: String, key: String, now: Timestamp) -> Result<Self, Error> {
+        let der = certificates(&certificate, CA_CRT)?;
+        let parsed = parsed(&der[0], CA_CRT)?;
+        let Validity { from, until } = Validity::of(&parsed);
+        let own_key = KeyPair::from_pem(&key).map_err(|e| unreadable(CA_KEY, e))?;
+        let fault = if !parsed.is_ca() {
+            Some((CA_CRT, "it is no CA's".into()))
+        } else if *parsed.public_key().subject_public_key.data != *own_key.public_key_raw() {
+            Some((CA_KEY, "it is not the key of `ca.crt`".into()))
+        } else if !Validity::of(&parsed).holds(now) {
+            Some((CA_CRT, format!("it is valid from {from} until {until} only")))
+        } else {
+            None
+        };
+        match fault {
+            Some((entry, why)) => Err(unreadable(entry, why)),
+            None => Ok(Self { certificate, key }),
+        }
+    }
+
     /// Has this CA sign a serving certificate for `names`, which lives for `life`, and no longer than the CA.
     ///
     /// # Errors

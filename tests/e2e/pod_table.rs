@@ -48,6 +48,9 @@ mutualPeers:
     peers: [{{nodeName: claimed}}, {four}]
   - volume: {{name: scratch}}
     peers: [{{nodeName: named}}, {five}]
+  - trustedPeersPath: /etc
+    volume: {{name: data}}
+    peers: [{{nodeName: system}}, {six}]
   - peers: [{{nodeName: lonely}}, {{nodeName: lonely-too}}]
   - peers: [{{nodeName: big}}, {{nodeName: too-big}}, {many}]
   - peers: [{{nodeName: too-big}}, {more}]
@@ -58,6 +61,7 @@ mutualPeers:
         three = fixed("three"),
         four = fixed("four"),
         five = fixed("five"),
+        six = fixed("six"),
     )
 }
 
@@ -320,8 +324,8 @@ fn which_volume() -> Vec<Row> {
             volumes(json!([claim("torch-trusted-peers", "shared")])),
         ),
         row(
-            "the named volume",
-            VariableAndMount,
+            "the named volume, which ends with the pod",
+            Variable,
             "named",
             volumes(json!([scratch("s"), scratch("scratch")])),
         ),
@@ -331,6 +335,7 @@ fn which_volume() -> Vec<Row> {
             "named",
             volumes(json!([claim("scratch", "c")])),
         ),
+        row("over what nothing runs without", Variable, "system", |_| ()),
         row("the named volume, read-only", Variable, "named", volumes(json!([read_only("scratch", "c")]))),
         row("no volume of the name", Variable, "named", volumes(two)),
     ]

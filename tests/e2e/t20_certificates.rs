@@ -55,7 +55,7 @@ fn t20_certificates() {
     let log = bed.kubectl(&["logs", "--tail=-1", "-l", "app.kubernetes.io/name=torch"]);
     for why in [
         "there is no entry `",
-        "`tls.crt` cannot be read: it holds no certificate",
+        "`tls.crt` cannot be used: it holds no certificate",
         "is not the key of `tls.crt`",
     ] {
         assert!(log.contains(why), "the log does not say {why}: {log}");

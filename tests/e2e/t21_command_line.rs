@@ -65,9 +65,37 @@ fn t21_command_line() {
         check(TOLD.iter().all(is_told), || events.to_string())
     });
 
+    what_is_wrong_is_found(&bed, &torch);
+
     let leader = torch.leader().unwrap();
     let answer = bed.shell.curl(&format!("http://{}:8080/status", leader.ip())).unwrap();
     assert_eq!(answer.status, 403, "no other pod is told: {answer:?}");
+}
+
+fn what_is_wrong_is_found(bed: &Bed, torch: &Torch<'_>) {
+    let finds = |whose: &str, faults: &[&str]| {
+        eventually(whose, SOON, || {
+            let checked = run(bed, &["check", "--cluster"]).err().ok_or("all is good")?;
+            let is_told =
+                |what: &&str| checked.lines().any(|line| line.starts_with('✗') && line.contains(what));
+            check(faults.iter().all(is_told), || checked.clone())
+        });
+    };
+    let (bridge, full) = PAIR.rsplit_once("\"da\"").expect("each has its container");
+    torch.reconfigure(&format!("{bridge}nobody{full}"));
+    finds(
+        "a container that is not there is found",
+        &["da-full-1-0 of group-1: it has no container `nobody`"],
+    );
+    torch.reconfigure(&format!("{PAIR}\nmutualPeer: []\n"));
+    finds("a refused configuration is found", &["configuration: the file is refused"]);
+    let webhook = format!("mutatingwebhookconfiguration/{}", bed.namespace.outside());
+    let port = r#"[{"op": "replace", "path": "/webhooks/0/clientConfig/service/port", "value": 8444}]"#;
+    kubectl::run(&["patch", &webhook, "--type=json", "-p", port]);
+    finds(
+        "a port that is not there is found, and what is beside it",
+        &["calls port 8444 of Service torch, which has 443", "it has no container `nobody`"],
+    );
 }
 
 /// Each change, as it comes, for two minutes.

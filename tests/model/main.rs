@@ -27,11 +27,12 @@ mod core {
     pub mod peers;
     pub mod plan;
     pub mod view;
+    pub mod yaml;
 }
 
 use std::process::ExitCode;
 
-use core::{admission, config, peers, plan, view};
+use core::{admission, config, peers, plan, view, yaml};
 use mutations::Mutation;
 
 fn main() -> ExitCode {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
+use crate::yaml;
+
 /// Something to put into a document.
 #[derive(Clone, Debug)]
 pub struct Edit {
@@ -38,8 +40,8 @@ pub fn edited(
         apply(&mut after, &edit.keys(), &edit.value);
     }
     // Anchors, merge keys and the like can make one place of a text mean several of the document.
-    let in_place = in_place(text, edits)
-        .filter(|text| serde_yaml::from_str::<Value>(text).is_ok_and(|written| written == after));
+    let in_place =
+        in_place(text, edits).filter(|text| yaml::read::<Value>(text).is_ok_and(|written| written == after));
     match in_place {
         Some(text) => Ok((text, false)),
         None => {

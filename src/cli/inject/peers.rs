@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::peers::{Address, Book, Known};
 use crate::plan::fixed;
+use crate::yaml;
 
 /// A node of `/list`.
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ pub fn book(text: Option<&str>, config: &Config) -> anyhow::Result<Book> {
 }
 
 fn read(text: &str, config: &Config) -> anyhow::Result<BTreeMap<String, Known>> {
-    let whole: Value = serde_yaml::from_str(text).context("it is not YAML")?;
+    let whole: Value = yaml::read(text).context("it is not YAML")?;
     let answer = whole.get("body").filter(|body| !body.is_string());
     match answer.unwrap_or(&whole) {
         body @ Value::Array(_) => Ok(Vec::<Listed>::deserialize(body)?

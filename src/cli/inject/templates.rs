@@ -1,5 +1,7 @@
 //! The pods that objects are, or that their controllers would make.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 /// How many of a StatefulSet's pods are looked at.
@@ -29,9 +31,10 @@ pub fn templates(document: &Value) -> Vec<Template> {
 fn collect(object: &Value, path: &str, found: &mut Vec<Template>) {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     match (text("apiVersion"), text("kind")) {
-        ("v1", "List") => {
+        (version, list) if list.ends_with("List") && object["items"].is_array() => {
+            let kind = list.trim_end_matches("List");
             for (i, item) in object["items"].as_array().into_iter().flatten().enumerate() {
-                collect(item, &format!("{path}/items/{i}"), found);
+                collect(&of_list(item, version, kind), &format!("{path}/items/{i}"), found);
             }
         }
         ("v1", "Pod") => {
@@ -47,6 +50,17 @@ fn collect(object: &Value, path: &str, found: &mut Vec<Template>) {
         }
         _ => {}
     }
+}
+
+/// An item of a list: the API server's own lists say its kind once, for all.
+fn of_list<'a>(item: &'a Value, version: &str, kind: &str) -> Cow<'a, Value> {
+    if kind.is_empty() || item.get("kind").is_some() || !item.is_object() {
+        return Cow::Borrowed(item);
+    }
+    let mut item = item.clone();
+    item["apiVersion"] = json!(version);
+    item["kind"] = json!(kind);
+    Cow::Owned(item)
 }
 
 fn is_builtin(object: &Value) -> bool {

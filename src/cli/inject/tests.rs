@@ -163,6 +163,39 @@ fn lists_that_are_null_or_empty_are_filled_where_they_stand() {
 }
 
 #[test]
+fn what_is_added_has_the_line_ends_of_the_text() {
+    let text = SET.replace('\n', "\r\n");
+    let (after, _) = injected(&["da-1"], &text);
+    assert!(after.len() > text.len() && !after.replace("\r\n", "").contains('\n'), "{after:?}");
+}
+
+#[test]
+fn the_items_of_an_api_servers_list_are_of_its_kind() {
+    let pod = json!({"metadata": {"name": "full"}, "spec": {"containers": [{"name": "da"}]}});
+    let list = json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
+    let (_, lines) = injected(&["da-0"], &list.to_string());
+    assert!(lines[0].starts_with("full: injected_"), "{lines:?}");
+}
+
+#[test]
+fn what_holds_no_pod_is_told_of() {
+    for text in ["", "# nothing\n", "%YAML 1.2\n---\nkind: Service\n"] {
+        assert_eq!(
+            injected(&[], text),
+            (text.into(), vec!["there are no pods in it, and nothing that makes pods".into()])
+        );
+    }
+}
+
+#[test]
+fn torch_itself_is_not_asked_about() {
+    let text = "{apiVersion: v1, kind: Pod, metadata: {name: full, labels: {app.kubernetes.io/name: torch}}, spec: {containers: [{name: da}]}}";
+    let (after, lines) = injected(&["da-0"], text);
+    assert_eq!(after, text);
+    assert!(lines[0].starts_with("full: it is Torch"), "{lines:?}");
+}
+
+#[test]
 fn a_text_that_is_no_yaml_is_an_error_with_its_place() {
     let error = injector(&[]).text("a: 1\n---\nb: [\n").unwrap_err();
     assert!(error.to_string().contains("begins on line 2"), "{error}");

@@ -73,6 +73,18 @@ fn mistakes_are_refused_with_their_place() {
     refused(&group("    trustedPeersPath: tmp\n"), "write an absolute directory");
     refused(&group("    trustedPeersPath: /\n"), "write an absolute directory");
     refused(&group("    trustedPeersPath: /a/../b\n"), "write an absolute directory");
+    for kernels in ["/proc/peers", "/sys", "/proc/"] {
+        refused(&group(&format!("    trustedPeersPath: {kernels}\n")), "which is the kernel's");
+    }
+    refused(&group(&format!("    trustedPeersPath: /a/{}\n", "b".repeat(256))), "255 bytes at most");
+    refused(
+        &group(&format!("        volume: {{name: a, subPath: {}}}\n", "b".repeat(256))),
+        "255 bytes at most",
+    );
+    refused("# a comment\n---\n", "the file is empty");
+    refused("apiVersion: v1\nkind: ConfigMap\n", "what stands in its `data`");
+    refused("mutualPeers: [{peers: [a, b]}]", "write each peer as");
+    refused("mutualPeers: [{peers: [{nodeName: a}]}]\nrestart: never", "`restart: {when: []}` is never");
     refused(&group("        probe: []\n"), "`probe` is empty");
     refused(&group("        probe: [ping]\n"), "unknown probe `ping`");
     refused(&group("        probe: [{address: /dns/a}]\n"), "it has no port");

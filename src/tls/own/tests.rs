@@ -169,9 +169,9 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(with(&|_| {}), "");
     assert!(with(&|own| own.leaf.key = other.leaf.key.clone()).contains("is not the key of"));
     assert!(with(&|own| own.ca = other.ca.clone()).contains("`tls.crt` is not signed by `ca.crt`"));
-    assert!(with(&|own| own.ca.key = other.ca.key.clone()).contains("`ca.key` cannot be read"));
+    assert!(with(&|own| own.ca.key = other.ca.key.clone()).contains("`ca.key` cannot be used"));
     assert!(with(&|own| own.leaf.certificate = "x".into()).contains("it holds no certificate"));
-    assert!(with(&|own| own.leaf.key = "x".into()).contains("`tls.key` cannot be read"));
+    assert!(with(&|own| own.leaf.key = "x".into()).contains("`tls.key` cannot be used"));
     let mut entries = own.entries();
     entries.remove("ca.key");
     assert!(matches!(Own::read(&entries), Err(Error::Missing("ca.key"))));
