@@ -54,13 +54,14 @@ enum Command {
         #[command(flatten)]
         serve: Box<ServeArgs>,
         /// The form of the logs
-        #[arg(long, value_enum, default_value = "text")]
+        #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
         log_format: LogFormat,
         /// What is logged, such as `info` or `warn,torch=debug`
         #[arg(
             long,
             value_name = "FILTER",
             env = "RUST_LOG",
+            value_parser = telemetry::filter,
             default_value = "info,kube_runtime=error,kube_client=off"
         )]
         log: String,

@@ -25,7 +25,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log to stderr what `filter` lets through (as `RUST_LOG`: `info`, `torch=debug`, …).
+/// What may be said of what is logged, as `RUST_LOG` says it: `info`, `torch=debug`, …
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(text: &str) -> Result<String, String> {
+    let form = |why| format!("{why}: write levels such as `info` or `warn,torch=debug`");
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(form)
+}
+
+/// Begins to log to stderr what `filter` lets through.
 ///
 /// # Errors
 /// Where the filter cannot be read.

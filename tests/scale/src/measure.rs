@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_millis(1500);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long Torch is watched doing nothing.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(10);
 
 /// How many nodes change.
 const CHANGES: usize = 20;
@@ -75,8 +75,13 @@ pub struct Figures {
 impl Figures {
     /// The processor time of one change, without what Torch does anyway.
     pub fn cpu_of_a_change(&self) -> Duration {
-        let anyway = self.idle.cpu.div_duration_f64(IDLE) * (self.changes.time + QUIET).as_secs_f64();
+        let anyway = self.idle_percent() / 100.0 * (self.changes.time + QUIET).as_secs_f64();
         self.changes.cpu.saturating_sub(Duration::from_secs_f64(anyway)) / CHANGES as u32
+    }
+
+    /// How much of one processor it takes to do nothing, in percent.
+    pub fn idle_percent(&self) -> f64 {
+        100.0 * self.idle.cpu.div_duration_f64(IDLE)
     }
 
     /// One of many changes' share of a number.

@@ -69,7 +69,7 @@ pub fn verdict(all: &[Figures]) -> anyhow::Result<()> {
     bounded("milliseconds of CPU", few, many, |f| f.cpu_of_a_change().as_secs_f64() * 1000.0 + 1.0)?;
     let change = many.changes.asked.sum();
     println!(
-        "scale: {} nodes known in {}, {:.1} MiB of memory; a change: {:.1} requests, {} written, {:.1} ms of CPU (with {} nodes {:.1} ms)",
+        "scale: {} nodes known in {}, {:.1} MiB of memory; a change: {:.1} requests, {} written, {:.1} ms of CPU (with {} nodes {:.1} ms); idle: {:.3} % of a processor",
         many.nodes,
         many.known.map(seconds).unwrap_or_default(),
         many.peak,
@@ -78,6 +78,7 @@ pub fn verdict(all: &[Figures]) -> anyhow::Result<()> {
         many.cpu_of_a_change().as_secs_f64() * 1000.0,
         few.nodes,
         few.cpu_of_a_change().as_secs_f64() * 1000.0,
+        many.idle_percent(),
     );
     Ok(())
 }

@@ -9,9 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-
-/// The kernel counts a process's time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 /// A Torch that runs, until it is dropped.
 pub struct Torch {
@@ -62,13 +61,11 @@ impl Torch {
         Ok(answer)
     }
 
-    /// The time that it has worked on all processors.
+    /// The time that it has worked on all processors: by its clock, since /proc counts in hundredths of a second.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = self.proc("stat")?;
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u32>().ok()).sum();
-        Ok(TICK * ticks)
+        let id = Pid::from_raw(self.process.id().try_into()?);
+        let clock = clock_getcpuclockid(id).with_context(|| self.has_ended())?;
+        Ok(clock_gettime(clock).with_context(|| self.has_ended())?.into())
     }
 
     /// Its memory, now and at most, in MiB.
@@ -84,8 +81,11 @@ impl Torch {
 
     fn proc(&self, file: &str) -> anyhow::Result<String> {
         let path = Path::new("/proc").join(self.process.id().to_string()).join(file);
-        let gone = || format!("torch has ended: {}", self.last_words());
-        fs::read_to_string(path).ok().filter(|text| !text.is_empty()).with_context(gone)
+        fs::read_to_string(path).ok().filter(|text| !text.is_empty()).with_context(|| self.has_ended())
+    }
+
+    fn has_ended(&self) -> String {
+        format!("torch has ended: {}", self.last_words())
     }
 
     fn last_words(&self) -> String {
