@@ -77,6 +77,7 @@ pub struct Metrics {
     admission_duration: Histogram,
     admissions: Family<Admission, Counter>,
     probes: Family<Probe, Counter>,
+    probe_duration: Family<Probe, Histogram, fn() -> Histogram>,
     deliveries: Family<Outcome, Counter>,
     evictions: Family<Outcome, Counter>,
     restarts: Family<Reason, Counter>,
@@ -105,10 +106,15 @@ impl Default for Metrics {
         let admission_duration = Histogram::new(exponential_buckets(16e-6, 2.0, 16));
         let help = "How long an admission review was worked on, once it was read";
         registry.register_with_unit("admission_duration", help, Unit::Seconds, admission_duration.clone());
+        // From 1 ms to 16 s, which is longer than any probe may take.
+        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-3, 2.0, 15));
+        let probe_duration = Family::new_with_constructor(times);
+        let help = "How long an attempt to learn a node's peer id took";
+        registry.register_with_unit("probe_duration", help, Unit::Seconds, Clone::clone(&probe_duration));
         macro_rules! register {
             ($($name:literal, $help:literal => $metric:ident),* $(,)?) => {
                 $(let $metric = Default::default(); registry.register($name, $help, Clone::clone(&$metric));)*
-                Self { admission_duration, $($metric,)* registry }
+                Self { admission_duration, probe_duration, $($metric,)* registry }
             };
         }
         register! {
@@ -143,9 +149,11 @@ impl Metrics {
         self.admissions.get_or_create(&Admission { outcome, reason }).inc();
     }
 
-    /// A probe ended.
-    pub fn probe(&self, probe: &'static str, succeeded: bool) {
-        self.probes.get_or_create(&Probe { probe, outcome: outcome(succeeded) }).inc();
+    /// A probe ended after so long.
+    pub fn probe(&self, probe: &'static str, succeeded: bool, time: Duration) {
+        let ended = Probe { probe, outcome: outcome(succeeded) };
+        self.probes.get_or_create(&ended).inc();
+        self.probe_duration.get_or_create(&ended).observe(time.as_secs_f64());
     }
 
     /// A delivery ended.

@@ -6,7 +6,7 @@ mod log;
 mod rpc;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::config::{Probe, Settings};
@@ -65,9 +65,10 @@ impl Discovery {
         let mut failures = Vec::new();
         for probe in &*settings.probe {
             let (name, within) = (name(probe), if lurk { LURK } else { PROBE } + Duration::from_secs(1));
+            let begun = Instant::now();
             let tried = tokio::time::timeout(within, self.probe(probe, pod, settings, lurk)).await;
             let result = tried.unwrap_or_else(|_| Err(format!("no answer within {} s", within.as_secs())));
-            metrics.probe(name, result.is_ok());
+            metrics.probe(name, result.is_ok(), begun.elapsed());
             match result {
                 Ok(learned) => {
                     tracing::debug!(pod = pod.name, probe = name, "learned");

@@ -51,7 +51,8 @@ fn every_metric_is_explained() {
     let page = read(PAGE);
     for series in exercised().lines().filter(|line| !line.starts_with('#')) {
         let Some((name, labels)) = series.split_once('{') else { continue };
-        let name = name.trim_end_matches("_bucket");
+        let of_histogram = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| name.strip_suffix(part));
+        let name = of_histogram.unwrap_or(name);
         let row = page.lines().find(|line| line.starts_with(&format!("| `{name}`")));
         let row = row.unwrap_or_else(|| panic!("{PAGE} does not tell of {name}"));
         let labels = labels.split('}').next().unwrap_or_default();
@@ -214,7 +215,7 @@ fn exercised() -> String {
     let metrics = Metrics::default();
     metrics.admission_took(std::time::Duration::ZERO);
     metrics.admission(true, "x");
-    metrics.probe("x", true);
+    metrics.probe("x", true, std::time::Duration::ZERO);
     metrics.delivery("x");
     metrics.eviction("x");
     metrics.restart("x");

@@ -47,6 +47,15 @@ fn t12_every_probe() {
     for probe in ["dial", "exec", "log", "rpc"] {
         let line = format!("torch_probes_total{{probe=\"{probe}\",outcome=\"success\"}}");
         assert!(metrics.contains(&line), "{line} is not in {metrics}");
+        let of = format!("{{probe=\"{probe}\",outcome=\"success\"}} ");
+        let value = |name: &str| -> f64 {
+            let metric = format!("torch_probe_duration_seconds_{name}{of}");
+            let found = metrics.lines().find_map(|line| line.strip_prefix(&metric));
+            found.unwrap_or_else(|| panic!("{metric} is not in {metrics}")).parse().unwrap()
+        };
+        let (sum, count) = (value("sum"), value("count"));
+        assert!(count >= 1.0 && sum > 0.0, "{probe}: {count} took {sum} s");
+        println!("{probe}: {:.1} ms, the mean of {count}", 1000.0 * sum / count);
     }
 }
 
