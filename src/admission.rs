@@ -174,6 +174,10 @@ impl Operation {
     }
 }
 
+/// The length of most patches, and of an answer without its patch, in bytes: neither is a limit.
+const PATCH: usize = 1024;
+const ANSWER: usize = 256;
+
 /// The answer to one review.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
@@ -271,13 +275,13 @@ fn patch(
     mount: Option<&Mount<'_>>,
 ) -> Vec<Operation> {
     let variable = json!({"name": TRUSTED_PEERS, "value": value});
-    let mut patch = vec![append(&format!("{at}/env"), container.env.is_some(), variable)];
+    let mut patch = vec![append([at, "/env"].concat(), container.env.is_some(), variable)];
     if let Some(mount) = mount {
         if let Some(volume) = mount.volume() {
-            patch.push(append("/spec/volumes", pod.spec.volumes.is_some(), volume));
+            patch.push(append("/spec/volumes".into(), pod.spec.volumes.is_some(), volume));
         }
-        let mounts = format!("{at}/volumeMounts");
-        patch.push(append(&mounts, container.volume_mounts.is_some(), mount.volume_mount()));
+        let mounts = [at, "/volumeMounts"].concat();
+        patch.push(append(mounts, container.volume_mounts.is_some(), mount.volume_mount()));
     }
     let done = if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS };
     patch.extend(annotate(pod, done));
@@ -293,8 +297,8 @@ fn refresh(at: &str, i: usize, container: &Container<'_>, value: &str) -> Vec<Op
 }
 
 /// Appends to a list that may not be there yet.
-fn append(list: &str, there: bool, value: Value) -> Operation {
-    let (path, value) = if there { (format!("{list}/-"), value) } else { (list.into(), json!([value])) };
+fn append(list: String, there: bool, value: Value) -> Operation {
+    let (path, value) = if there { (list + "/-", value) } else { (list, json!([value])) };
     Operation { op: "add", path, value }
 }
 
@@ -315,25 +319,33 @@ fn annotate(pod: Pod<'_, '_>, done: &str) -> Option<Operation> {
 
 /// As the API documents it: the patch in base64. Written by hand, since there is nothing to escape in base64.
 fn answer(uid: &str, decision: Decision) -> Answer {
-    let mut body =
-        String::from(r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#);
-    body.push_str(&encode(uid));
+    let patch = if decision.patch().is_empty() { Vec::new() } else { encode(decision.patch()) };
+    let mut body = String::with_capacity(ANSWER + uid.len() + patch.len() / 3 * 4);
+    body.push_str(r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#);
+    body.push_str(&text(uid));
     body.push_str(r#","allowed":true"#);
-    if !decision.patch().is_empty() {
+    if !patch.is_empty() {
         body.push_str(r#","patchType":"JSONPatch","patch":""#);
-        BASE64.encode_string(encode(decision.patch()), &mut body);
+        BASE64.encode_string(patch, &mut body);
         body.push('"');
     }
     if let Some(warning) = decision.warning() {
         body.push_str(r#","warnings":"#);
-        body.push_str(&encode(&[warning]));
+        body.push_str(&text(&[warning]));
     }
     body.push_str("}}");
     Answer { body: body.into_bytes(), decision }
 }
 
-fn encode(of: &(impl Serialize + ?Sized)) -> String {
+fn text(of: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(of).expect("its keys are text")
+}
+
+/// Into enough memory at once: that it grows would cost more than the writing.
+fn encode(patch: &[Operation]) -> Vec<u8> {
+    let mut json = Vec::with_capacity(PATCH);
+    serde_json::to_writer(&mut json, patch).expect("its keys are text");
+    json
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::peers::label;
 
 /// How many bytes of a refusal are read.
@@ -98,7 +98,12 @@ impl Torch {
             Some(pod) => pod.clone(),
             None => self.leader().await?,
         };
-        let answer = self.ask(&pod, path).await?;
+        let answer = match self.ask(&pod, path).await {
+            Err(error) if self.which.replica.is_none() && is_gone(&error) => {
+                bail!("{pod} leads by the Lease `torch`, and is gone: another leads within 15 s, if one runs")
+            }
+            answer => answer?,
+        };
         let port = self.which.port;
         match answer.status() {
             StatusCode::OK => Ok(answer.into_body()),
@@ -141,6 +146,11 @@ impl Torch {
             )
         })
     }
+}
+
+/// Whether that failed since there is no such pod.
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<cluster::Error>().and_then(cluster::Error::status) == Some(404)
 }
 
 /// What Torch gives as the reason of a refusal, if it is Torch.
