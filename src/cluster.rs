@@ -28,7 +28,7 @@ pub use book::{Changes, MOST_SHARDS, Shard, Written};
 pub use events::Events;
 pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;
-pub use installation::{Endpoint, Endpoints, Right};
+pub use installation::{Endpoint, Endpoints, Right, Setup};
 pub use lease::Seen as LeaseSeen;
 pub use listing::Listing;
 pub use own::{Ca, Entries, Published, Registration, Stored};
@@ -114,8 +114,7 @@ fn in_words(error: &kube::Error) -> String {
 }
 
 /// Who asked is Torch itself, or somebody who runs one of its commands.
-const GRANT: &str =
-    "grant it: Torch needs the rights of deploy/rbac.yaml, its commands those that their --help names";
+const GRANT: &str = "grant it: Torch needs the rights of deploy/rbac.yaml and the Secrets of tokenSecret, its commands what their --help names";
 
 /// RBAC's refusals name who asked, the verb and the resource, and not what to do; that of an exec names nothing.
 fn with_remedy(message: &str) -> String {

@@ -90,7 +90,7 @@ fn stranger(pod: &str, status: &Status) -> String {
 
 fn lines(node: &Node, pod: Option<&Pod>, now: Timestamp) -> Vec<String> {
     let lines = [Some(who(node, pod)), Some(address(node)), reach(node), Some(variable(node, pod))];
-    let more = [file(node), Some(restarts(node)), Some(waits(node, now))];
+    let more = [file(node), Some(restarts(node, pod)), Some(waits(node, now))];
     lines.into_iter().chain(more).flatten().collect()
 }
 
@@ -154,11 +154,14 @@ fn file(node: &Node) -> Option<String> {
     })
 }
 
-fn restarts(node: &Node) -> String {
+/// Pods that get new names are counted under their workload.
+fn restarts(node: &Node, pod: Option<&Pod>) -> String {
+    let workload = pod.map(Pod::restart_key).filter(|key| *key != node.pod);
+    let what = workload.map_or_else(|| "it".into(), |workload| format!("pods of {workload}, all together,"));
     match node.restarts {
-        0 => "Torch has not restarted it.".into(),
-        1 => "Torch has restarted it once.".into(),
-        n => format!("Torch has restarted it {n} times."),
+        0 => format!("Torch has not restarted {what}").trim_end_matches(',').to_owned() + ".",
+        1 => format!("Torch has restarted {what} once."),
+        n => format!("Torch has restarted {what} {n} times."),
     }
 }
 

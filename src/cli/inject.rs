@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -16,7 +17,7 @@ use self::documents::{Document, documents};
 use self::edit::{Edit, edited};
 use self::templates::{Template, templates};
 use super::text::{name, print_raw, read, say};
-use crate::admission::{self, Decision, Input};
+use crate::admission::{self, Decision, Input, Unchanged};
 use crate::config;
 use crate::peers::label;
 use crate::view::Snapshot;
@@ -174,12 +175,9 @@ impl Injector {
             } else {
                 "; not what the first pod gets, which is shown"
             };
-            lines.push(format!(
-                "{}: {}: {}{other}",
-                called(pod, template),
-                decision.label(),
-                decision.sentence()
-            ));
+            let fault = fault(pod, decision).map(|why| format!(": {why}")).unwrap_or_default();
+            let (label, sentence) = (decision.label(), decision.sentence());
+            lines.push(format!("{}: {label}: {sentence}{fault}{other}", called(pod, template)));
         }
         if template.left_out > 0 {
             lines.push(format!("{} more pods are not looked at", template.left_out));
@@ -210,6 +208,14 @@ fn is_empty(text: &str) -> bool {
     let says_nothing =
         |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%');
     text.trim_start_matches("---").lines().all(says_nothing)
+}
+
+/// Where the pod is not as the API has pods, which is why an API server would not have sent it.
+fn fault(pod: &Value, decision: &Decision) -> Option<String> {
+    if *decision != Decision::Unchanged(Unchanged::Unreadable) {
+        return None;
+    }
+    serde_path_to_error::deserialize::<_, core::Pod>(pod).err().map(|error| error.to_string())
 }
 
 /// Whether the webhook's registration leaves the pod out, so that Torch can start while nothing of it runs.

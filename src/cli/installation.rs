@@ -9,11 +9,11 @@ use tokio_rustls::TlsConnector;
 
 use super::live::{Node, Status, Torch};
 use super::rough;
-use crate::cluster::{Cluster, Endpoint, Endpoints, Registration, Right};
+use crate::cluster::{Cluster, Endpoint, Endpoints, Registration, Right, Setup};
 use crate::tls;
 
 /// A right of the namespace.
-const fn right(verb: &'static str, group: &'static str, resource: &'static str) -> Right {
+const fn right(verb: &'static str, group: &'static str, resource: &'static str) -> Right<'static> {
     Right { verb, group, resource, name: None, is_namespaced: true }
 }
 
@@ -22,16 +22,24 @@ const fn of_one(
     group: &'static str,
     resource: &'static str,
     name: &'static str,
-) -> Right {
+) -> Right<'static> {
     Right { name: Some(name), ..right(verb, group, resource) }
 }
 
-const fn of_cluster(verb: &'static str, group: &'static str, resource: &'static str) -> Right {
+/// What it cannot do without where it keeps its own certificates; `certs/rbac.yaml` has all.
+const OWN_CERTIFICATES: [Right<'static>; 4] = [
+    of_one("list", "", "secrets", "torch-tls"),
+    of_one("watch", "", "secrets", "torch-tls"),
+    of_one("update", "", "secrets", "torch-tls"),
+    right("create", "", "secrets"),
+];
+
+const fn of_cluster(verb: &'static str, group: &'static str, resource: &'static str) -> Right<'static> {
     Right { is_namespaced: false, ..right(verb, group, resource) }
 }
 
 /// What Torch cannot do its work without; `deploy/rbac.yaml` has all.
-const RIGHTS: [Right; 16] = [
+const RIGHTS: [Right<'static>; 22] = [
     right("list", "", "pods"),
     right("watch", "", "pods"),
     right("list", "", "services"),
@@ -40,8 +48,14 @@ const RIGHTS: [Right; 16] = [
     right("create", "", "pods/exec"),
     right("get", "", "pods/log"),
     right("create", "", "pods/eviction"),
+    of_one("list", "", "configmaps", "torch-book"),
+    of_one("watch", "", "configmaps", "torch-book"),
     of_one("patch", "", "configmaps", "torch-book"),
+    of_one("list", "", "configmaps", "torch-ca"),
+    of_one("watch", "", "configmaps", "torch-ca"),
     of_one("patch", "", "configmaps", "torch-ca"),
+    of_one("list", "", "configmaps", "torch-injection"),
+    of_one("watch", "", "configmaps", "torch-injection"),
     of_one("patch", "", "configmaps", "torch-injection"),
     of_one("get", "coordination.k8s.io", "leases", "torch"),
     of_one("update", "coordination.k8s.io", "leases", "torch"),
@@ -125,9 +139,9 @@ async fn webhook(torch: &Torch) -> Vec<Finding> {
         if replica.is_ready {
             findings.push(certificate(cluster, &registration, replica).await);
         }
-        findings.extend(remarks(torch, &replica.pod).await);
+        findings.extend(remarks(torch, replica).await);
     }
-    findings.push(rights(cluster, &replicas[0].pod).await);
+    findings.push(rights(cluster, &registration, &replicas[0].pod).await);
     findings
 }
 
@@ -139,7 +153,10 @@ async fn registration(cluster: &Cluster) -> Result<Registration, Finding> {
     <[Registration; 1]>::try_from(found).map(|[registration]| registration).map_err(|found| {
         let names: Vec<&str> = found.iter().map(Registration::name).collect();
         if names.is_empty() {
-            let what = format!("no webhook is registered of a Service in namespace {namespace}");
+            let what = format!(
+                "no webhook is registered of a Service in namespace {namespace}; replicas, certificates and rights are \
+                 looked at once one is"
+            );
             return Finding::bad(what, remedy);
         }
         let what = format!(
@@ -188,13 +205,15 @@ async fn replicas(cluster: &Cluster, registration: &Registration) -> Result<Vec<
 }
 
 /// What a replica itself has to say, such as that it refuses a changed configuration.
-async fn remarks(torch: &Torch, pod: &str) -> Vec<Finding> {
+async fn remarks(torch: &Torch, Endpoint { pod, is_ready, .. }: &Endpoint) -> Vec<Finding> {
     let namespace = torch.cluster.namespace();
     match torch.remarks(pod).await {
         Ok(remarks) => {
             let log = format!("kubectl logs -n {namespace} {pod}");
             remarks.into_iter().map(|remark| Finding::bad(format!("{pod}: {remark}"), log.clone())).collect()
         }
+        // Of one that does not run that is told by now, with what to do.
+        Err(_) if !is_ready => Vec::new(),
         Err(error) => vec![Finding::bad(format!("{error:#}"), NEEDS)],
     }
 }
@@ -242,29 +261,44 @@ async fn shown(
     Ok(chain.first().and_then(tls::validity))
 }
 
-async fn rights(cluster: &Cluster, pod: &str) -> Finding {
-    match lacking(cluster, pod).await {
-        Ok((account, lacking)) if lacking.is_empty() => Finding::good(format!(
-            "ServiceAccount {account} has the {} rights that are looked at",
-            RIGHTS.len()
-        )),
-        Ok((account, lacking)) => Finding::bad(
+async fn rights(cluster: &Cluster, registration: &Registration, pod: &str) -> Finding {
+    match lacking(cluster, registration, pod).await {
+        Ok(Rights { account, looked_at, lacking }) if lacking.is_empty() => {
+            Finding::good(format!("ServiceAccount {account} has the {looked_at} rights that are looked at"))
+        }
+        Ok(Rights { account, lacking, .. }) => Finding::bad(
             format!("ServiceAccount {account} lacks the right to {}", lacking.join(", ")),
-            "kubectl apply -k deploy: rbac.yaml grants it",
+            "kubectl apply -k deploy: deploy/rbac.yaml and certs/rbac.yaml grant it",
         ),
-        Err(error) => Finding::bad(format!("{error:#}"), "ask somebody who may create subjectaccessreviews"),
+        Err(error) => Finding::bad(format!("{error:#}"), NEEDS),
     }
 }
 
-async fn lacking(cluster: &Cluster, pod: &str) -> anyhow::Result<(String, Vec<String>)> {
-    let account = cluster.service_account(pod).await?;
+struct Rights {
+    account: String,
+    looked_at: usize,
+    lacking: Vec<String>,
+}
+
+async fn lacking(cluster: &Cluster, registration: &Registration, pod: &str) -> anyhow::Result<Rights> {
+    let Setup { service_account: account, arguments } = cluster.setup(pod).await?;
+    let of_webhook = |verb| Right {
+        name: Some(registration.name()),
+        ..of_cluster(verb, "admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+    };
+    let mut needed = RIGHTS.to_vec();
+    needed.extend(["list", "watch"].map(of_webhook));
+    if !arguments.iter().any(|argument| argument.starts_with("--tls-dir")) {
+        needed.extend(OWN_CERTIFICATES);
+        needed.push(of_webhook("patch"));
+    }
     let mut lacking = Vec::new();
-    for right in RIGHTS {
+    for &right in &needed {
         if !cluster.has_right(&account, right).await? {
             lacking.push(right.to_string());
         }
     }
-    Ok((account, lacking))
+    Ok(Rights { account, looked_at: needed.len(), lacking })
 }
 
 async fn nodes(torch: &Torch) -> Vec<Finding> {

@@ -83,9 +83,19 @@ impl Torch {
     }
 
     /// What `/status` answers.
+    ///
+    /// # Errors
+    /// Where it cannot be asked, or has seen nothing yet: every configuration has nodes.
     pub async fn status(&self) -> anyhow::Result<Value> {
         let body = self.get("/status").await?.collect().await.context("cannot read Torch's answer")?;
-        serde_json::from_slice(&body.to_bytes()).context("cannot read Torch's answer")
+        let status: Value = serde_json::from_slice(&body.to_bytes()).context("cannot read Torch's answer")?;
+        if status["nodes"].as_array().is_some_and(Vec::is_empty) {
+            let who = status["answeredBy"].as_str().unwrap_or_default();
+            bail!(
+                "{who} has not seen the nodes yet: what it waits for is in its log, and `torch check --cluster` says it"
+            );
+        }
+        Ok(status)
     }
 
     /// The status, and each change of it, until the connection ends.

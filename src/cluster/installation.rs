@@ -14,7 +14,7 @@ use super::{Cluster, Error, call};
 
 /// Something that Torch may do by its manifests.
 #[derive(Clone, Copy, Debug)]
-pub struct Right {
+pub struct Right<'a> {
     /// The verb.
     pub verb: &'static str,
     /// The API group; empty for the core.
@@ -22,16 +22,25 @@ pub struct Right {
     /// The resource, with its subresource: `pods/exec`.
     pub resource: &'static str,
     /// The object, where it is of one only.
-    pub name: Option<&'static str>,
+    pub name: Option<&'a str>,
     /// Whether it is one of the namespace.
     pub is_namespaced: bool,
 }
 
-impl fmt::Display for Right {
+impl fmt::Display for Right<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.verb, self.resource)?;
         self.name.map_or(Ok(()), |name| write!(f, " {name}"))
     }
+}
+
+/// How a pod is set up.
+#[derive(Debug)]
+pub struct Setup {
+    /// The ServiceAccount that it runs as.
+    pub service_account: String,
+    /// The arguments of its containers.
+    pub arguments: Vec<String>,
 }
 
 /// What is behind a port of a Service.
@@ -92,20 +101,23 @@ impl Cluster {
         Ok(Endpoints::Pods(pods.collect()))
     }
 
-    /// The name of the ServiceAccount that a pod runs as.
+    /// How a pod of Torch is set up.
     ///
     /// # Errors
     /// Where the call fails, or there is no such pod.
-    pub async fn service_account(&self, pod: &str) -> Result<String, Error> {
+    pub async fn setup(&self, pod: &str) -> Result<Setup, Error> {
         let pod = call(|| format!("get pod {pod}"), self.api::<Pod>().get(pod)).await?;
-        Ok(pod.spec.and_then(|spec| spec.service_account_name).unwrap_or_else(|| "default".into()))
+        let spec = pod.spec.unwrap_or_default();
+        let service_account = spec.service_account_name.unwrap_or_else(|| "default".into());
+        let arguments = spec.containers.into_iter().flat_map(|container| container.args.unwrap_or_default());
+        Ok(Setup { service_account, arguments: arguments.collect() })
     }
 
     /// Whether a ServiceAccount of this namespace has that right.
     ///
     /// # Errors
     /// Where the call fails.
-    pub async fn has_right(&self, service_account: &str, right: Right) -> Result<bool, Error> {
+    pub async fn has_right(&self, service_account: &str, right: Right<'_>) -> Result<bool, Error> {
         let (resource, subresource) = match right.resource.split_once('/') {
             Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
             None => (right.resource, None),

@@ -56,7 +56,13 @@ impl Problem {
         let place = error.location().unwrap_or(Location::UNKNOWN);
         let whole = error.without_snippet().to_string();
         let said = whole.split(" at line ").next().unwrap_or(&whole);
-        let (line, column) = (place.line().max(1), place.column().max(1));
+        let (mut line, mut column) = (place.line().max(1), place.column().max(1));
+        if said.contains("multiple") && said.contains("document") {
+            // What is found is the second document; what is too much stands before it.
+            while line > 1 && !nth_line(text, line).starts_with("---") {
+                (line, column) = (line - 1, 1);
+            }
+        }
         Self { line, column, message: in_words(said.trim_start_matches("error: "), nth_line(text, line)) }
     }
 

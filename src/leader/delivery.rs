@@ -12,6 +12,9 @@ const UP_TO_DATE: i32 = 10;
 const ABSENT: i32 = 11;
 const NOT_WRITABLE: i32 = 12;
 
+/// A process that a signal has ended exits with more than this.
+const KILLED: i32 = 128;
+
 /// Writes `$2` as the file in directory `$1`: whole or not at all, and only where it differs. What is
 /// written comes as an argument, so nothing in it is ever run.
 const WRITE: &str = r#"file=$1/TRUSTED_PEERS
@@ -49,6 +52,9 @@ pub async fn deliver(
         Ok(Output { code: ABSENT, .. }) => Ok(Delivery::Absent),
         Ok(Output { code: NOT_WRITABLE, stderr, .. }) => {
             Ok(Delivery::NotWritable(advice(path, stderr.trim())))
+        }
+        Ok(Output { code, .. }) if code > KILLED => {
+            Err(ExecError::Broken { pod: pod.into(), why: "its container ended meanwhile".into() })
         }
         Ok(Output { code, stderr, .. }) => {
             Ok(Delivery::NotWritable(format!("sh exited with {code}: {}", stderr.trim())))

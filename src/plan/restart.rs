@@ -117,11 +117,14 @@ fn turn(
     let reason = match verdict {
         Ok(reason) => reason,
         Err(wait) => {
-            // Its turn comes as soon as it is looked at: those behind it do not overtake it.
-            if matches!(wait, Some(Wait::Look { why: None })) {
-                busy.claim(node);
+            if !matches!(wait, Some(Wait::Look { why: None })) {
+                return wait;
             }
-            return wait;
+            // Its turn comes as soon as it is looked at: those behind it do not overtake it. A look for the next try
+            // is not what it waits for.
+            let after = busy.other(node).map(|after| Wait::Turn { after });
+            busy.claim(node);
+            return after.or_else(|| held_back(node)).or(wait);
         }
     };
     if let Some(after) = busy.other(node).filter(|_| !mutated!(IgnoreTurn)) {
@@ -131,7 +134,7 @@ fn turn(
         busy.claim(node);
     }
     if is_held_back(node, agenda) {
-        return Some(held_back(node));
+        return held_back(node);
     }
     let pod = node.pod.name.clone();
     if !is_intended(world, node.pod) {
@@ -145,7 +148,7 @@ fn turn(
         Some(why) if !world.noted.contains(&node.pod.uid) => {
             Wait::Obstacle { why: format!("its note cannot be saved: {why}") }
         }
-        _ => Wait::Restart,
+        _ => held_back(node).unwrap_or(Wait::Restart),
     })
 }
 
@@ -153,8 +156,11 @@ fn turn(
 /// anything.
 fn candidate(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reason, Option<Wait>> {
     let container = node.container.ok_or(None)?;
-    if node.pod.deleting || container.id.is_none() {
+    if node.pod.deleting {
         return Err(None);
+    }
+    if container.id.is_none() {
+        return Err(Some(Wait::Start));
     }
     let reason = wanted(node, world, agenda)?;
     may(node, reason)?;
@@ -284,9 +290,10 @@ fn steps_aside(node: &Node<'_>, agenda: &mut Agenda) -> bool {
     node.trace.budget && is_held_back(node, agenda)
 }
 
-fn held_back(node: &Node<'_>) -> Wait {
-    let why = node.trace.evict.error.clone().unwrap_or_default();
-    if node.trace.budget { Wait::Budget { why } } else { Wait::Obstacle { why } }
+/// What its last eviction failed of, until one succeeds.
+fn held_back(node: &Node<'_>) -> Option<Wait> {
+    let why = node.trace.evict.error.clone()?;
+    Some(if node.trace.budget { Wait::Budget { why } } else { Wait::Obstacle { why } })
 }
 
 /// Which groups have a restart under way, and of whom.

@@ -827,6 +827,33 @@ fn a_node_without_its_container_or_pod_says_so() {
 }
 
 #[test]
+fn a_look_before_the_next_try_is_not_what_a_node_waits_for() {
+    let mut sim = Sim::pair();
+    for set in ["a", "b"] {
+        sim.start(set, None);
+        sim.learn(&format!("{set}-0"));
+    }
+    assert_eq!(sim.lacking(), ["a-0"]);
+    let (uid, _) = sim.ids("a-0");
+    let trace = sim.memory.trace_mut(&uid);
+    (trace.budget, trace.evict.error) = (true, Some("it would violate the budget".into()));
+    sim.pass(60);
+    let looks = |plan: &Plan| plan.acts.contains(&Act::Look { pod: "a-0".into() });
+    assert!(looks(&sim.plan()));
+    assert_eq!((sim.waits("a-0"), sim.waits("b-0")), (Some("podDisruptionBudget"), Some("turn")));
+}
+
+#[test]
+fn a_node_whose_container_never_started_waits_for_that() {
+    let mut sim = Sim::pair();
+    sim.start("a", Some("x"));
+    sim.learn("a-0");
+    let container = &mut sim.pod("a-0").containers[0];
+    (container.id, container.running) = (None, None);
+    assert_eq!(sim.waits("a-0"), Some("start"));
+}
+
+#[test]
 fn a_container_that_is_meant_no_more_says_nothing_of_the_one_that_is() {
     let mut sim = Sim::pair();
     for set in ["a", "b"] {

@@ -117,7 +117,7 @@ impl fmt::Display for Wait {
                 write!(f, "whether its process has the variable could not be seen: {why}")
             }
             Self::Owner => f.write_str(
-                "nothing would recreate the pod, so Torch does not delete it: recreate it by hand, or use a StatefulSet",
+                "no StatefulSet, Deployment or the like would recreate the pod, so Torch does not delete it: recreate it by hand, or use one",
             ),
             Self::OptedOut => f.write_str("it opted out by its annotation, so a restart would not help"),
             Self::RestartOff => f.write_str("the configuration says not to restart it (restart.when)"),

@@ -15,7 +15,7 @@ use crate::wait::{SOON, check, eventually};
 const CHECKED: [&str; 6] = [
     "the API server answers",
     "2 of 2 replicas are ready",
-    "has the 16 rights",
+    "has the 29 rights",
     "is of the caBundle's CA",
     " leads",
     "da-full-1-0 of group-1 is complete",

@@ -188,6 +188,14 @@ fn what_holds_no_pod_is_told_of() {
 }
 
 #[test]
+fn a_pod_that_no_api_has_is_told_with_its_fault() {
+    let text = "{apiVersion: v1, kind: Pod, metadata: {name: full, annotations: {torch.celestia.org/inject: false}}, spec: {containers: [{name: da}]}}";
+    let (_, lines) = injected(&["da-0"], text);
+    let expected = "full: unreadable: the pod cannot be read: metadata.annotations.torch.celestia.org/inject: invalid type: boolean `false`";
+    assert!(lines[0].starts_with(expected), "{lines:?}");
+}
+
+#[test]
 fn torch_itself_is_not_asked_about() {
     let text = "{apiVersion: v1, kind: Pod, metadata: {name: full, labels: {app.kubernetes.io/name: torch}}, spec: {containers: [{name: da}]}}";
     let (after, lines) = injected(&["da-0"], text);

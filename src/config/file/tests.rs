@@ -107,7 +107,10 @@ fn mistakes_are_refused_with_their_place() {
     );
     refused("mutualPeers:", "a list is expected here");
     refused("hello", "fields are expected here");
-    refused("mutualPeers: []\n---\nmutualPeers: []", "take the `---` out");
+    refused(
+        "mutualPeers: []\n---\nmutualPeers: []",
+        "line 2, column 1: one document is expected: take the `---` out",
+    );
     refused(&group("        includeSelf: 1\n"), "write `true` or `false`");
     refused(&group("        restart: {when: early}\n"), "a list is expected here");
     refused("", "mutualPeers");
