@@ -135,7 +135,7 @@ pub struct NodeState {
     pub address: Option<Address>,
     /// Whether it has the variable, and from where.
     pub variable: Option<VariableFrom>,
-    /// How often Torch restarted it.
+    /// How often Torch restarted it; pods that get new names, as a Deployment's do, are counted together.
     pub restarts: u32,
     /// What keeps it, or its peers, from being complete.
     pub waits_for: Option<Wait>,
