@@ -238,3 +238,17 @@ fn stays_writable(spec: &Spec<'_>, container: &Container<'_>) -> bool {
     let user = of_container.or_else(|| of_pod.and_then(|c| c.run_as_user));
     of_pod.is_some_and(|c| c.fs_group.is_some()) || user == Some(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_knows_the_same_directories() {
+        let policy = include_str!("../../webhook-config/policy/policy.yaml");
+        let list = policy.split_once("name: isSystem").and_then(|(_, rest)| rest.split_once(']'));
+        let list = list.and_then(|(list, _)| list.split_once('[')).expect("the policy has that list").1;
+        let named: Vec<&str> = list.split(',').map(|name| name.trim().trim_matches('"')).collect();
+        assert_eq!(named, SYSTEM);
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::text::print;
+use super::text::{print, read};
 use crate::peers::label;
 use crate::tls::{CA_CRT, CA_KEY, Lives, Pair, TLS_CRT, TLS_KEY, service_names};
 
@@ -66,10 +66,6 @@ impl CertsArgs {
 
 fn ca_of(certificate: &Path, key: &Path, now: Timestamp) -> anyhow::Result<Pair> {
     Ok(Pair::read_ca(read(certificate)?, read(key)?, now)?)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// In place of whatever was there: at no time can others read a key.

@@ -27,8 +27,7 @@ impl Unwritable {
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print(text: &str) -> Result<(), Unwritable> {
-    let mut out = anstream::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritable)
+    write(anstream::stdout(), text.as_bytes())
 }
 
 /// Prints a text, each byte of it as it is.
@@ -36,7 +35,10 @@ pub fn print(text: &str) -> Result<(), Unwritable> {
 /// # Errors
 /// Where standard output cannot be written.
 pub fn print_raw(text: &[u8]) -> Result<(), Unwritable> {
-    let mut out = io::stdout().lock();
+    write(io::stdout(), text)
+}
+
+fn write(mut out: impl io::Write, text: &[u8]) -> Result<(), Unwritable> {
     out.write_all(text).and_then(|()| out.flush()).map_err(Unwritable)
 }
 

@@ -57,7 +57,7 @@ impl Problem {
         let whole = error.without_snippet().to_string();
         let said = whole.split(" at line ").next().unwrap_or(&whole);
         let (mut line, mut column) = (place.line().max(1), place.column().max(1));
-        if said.contains("multiple") && said.contains("document") {
+        if is_of_several_documents(said) {
             // What is found is the second document; what is too much stands before it.
             while line > 1 && !nth_line(text, line).starts_with("---") {
                 (line, column) = (line - 1, 1);
@@ -89,6 +89,10 @@ fn nth_line(text: &str, line: u64) -> &str {
     usize::try_from(line - 1).ok().and_then(|n| text.lines().nth(n)).unwrap_or_default()
 }
 
+fn is_of_several_documents(said: &str) -> bool {
+    said.contains("multiple") && said.contains("document")
+}
+
 /// Says what to write where the YAML library only says what it met, on a line where that is `written`.
 fn in_words(said: &str, written: &str) -> String {
     let hint = match said {
@@ -111,9 +115,7 @@ fn in_words(said: &str, written: &str) -> String {
         "expected string scalar" => "a text is expected here",
         "invalid boolean" => "write `true` or `false` here",
         "invalid u16" => "write a whole number up to 65535 here",
-        _ if said.contains("multiple") && said.contains("document") => {
-            "one document is expected: take the `---` out"
-        }
+        _ if is_of_several_documents(said) => "one document is expected: take the `---` out",
         _ => return said.split(", set DuplicateKeyPolicy").next().unwrap_or(said).to_owned(),
     };
     hint.to_owned()
