@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 use super::Error;
 use crate::tls::{self, CA_CRT, END, TLS_CRT, TLS_KEY};
@@ -29,7 +30,7 @@ pub struct Mounted {
 #[derive(PartialEq, Eq)]
 struct Files {
     chain: String,
-    key: String,
+    key: Zeroizing<String>,
     /// Issuers whose CA everybody knows give none.
     ca: Option<String>,
 }
@@ -106,7 +107,7 @@ async fn read_once(directory: &Path) -> Result<Files, Error> {
         Err(Error::Read { why, .. }) if why.kind() == ErrorKind::NotFound => None,
         ca => Some(ca?),
     };
-    Ok(Files { chain, key, ca })
+    Ok(Files { chain, key: key.into(), ca })
 }
 
 async fn text(path: PathBuf) -> Result<String, Error> {

@@ -65,7 +65,7 @@ impl CertsArgs {
 }
 
 fn ca_of(certificate: &Path, key: &Path, now: Timestamp) -> anyhow::Result<Pair> {
-    Ok(Pair::read_ca(read(certificate)?, read(key)?, now)?)
+    Ok(Pair::read_ca(read(certificate)?, read(key)?.into(), now)?)
 }
 
 /// In place of whatever was there: at no time can others read a key.

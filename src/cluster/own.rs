@@ -11,6 +11,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Change, Cluster, Error, call, found, watch::changes};
 
@@ -28,8 +29,8 @@ pub struct Stored {
     object: Option<Secret>,
 }
 
-/// What a Secret holds.
-pub type Entries = BTreeMap<String, Vec<u8>>;
+/// What a Secret holds, in memory that is wiped when it is given back.
+pub type Entries = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
 /// One or more CAs in PEM.
 pub type Ca = String;
@@ -49,8 +50,8 @@ impl Cluster {
     /// Where the call fails.
     pub async fn certificates(&self) -> Result<Stored, Error> {
         let api: Api<Secret> = self.api();
-        let object = found(call(|| format!("get secret {SECRET}"), api.get(SECRET)).await)?;
-        Ok(Stored { data: entries(object.as_ref().and_then(|s| s.data.clone())), object })
+        let mut object = found(call(|| format!("get secret {SECRET}"), api.get(SECRET)).await)?;
+        Ok(Stored { data: entries(object.as_mut().and_then(|secret| secret.data.take())), object })
     }
 
     /// Replaces the Secret's entries, unless somebody has written it since `before` was loaded; says
@@ -60,7 +61,8 @@ impl Cluster {
     /// Where the call fails.
     pub async fn store_certificates(&self, before: Stored, data: Entries) -> Result<bool, Error> {
         let api: Api<Secret> = self.api();
-        let data = Some(data.into_iter().map(|(key, bytes)| (key, ByteString(bytes))).collect());
+        let data = data.into_iter().map(|(key, mut bytes)| (key, ByteString(std::mem::take(&mut bytes))));
+        let data = Some(data.collect());
         let params = PostParams::default();
         let done = match before.object {
             Some(secret) => {
@@ -154,7 +156,7 @@ fn unless_overtaken<T>(done: Result<T, Error>) -> Result<bool, Error> {
 }
 
 fn entries(data: Option<BTreeMap<String, ByteString>>) -> Entries {
-    data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)).collect()
+    data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0.into())).collect()
 }
 
 /// The registration of Torch's webhook with the API server.

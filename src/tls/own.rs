@@ -17,6 +17,7 @@ use rcgen::{
 };
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{GeneralName, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::{
     CA_CRT, CA_KEY, END, Error, TLS_CRT, TLS_KEY, Validity, certificates, certified_key, check, parsed,
@@ -55,8 +56,8 @@ impl Lives {
 pub struct Pair {
     /// The certificate.
     pub certificate: String,
-    /// Its key.
-    pub key: String,
+    /// Its key, in memory that is wiped when it is given back.
+    pub key: Zeroizing<String>,
 }
 
 impl Pair {
@@ -65,24 +66,24 @@ impl Pair {
     /// # Errors
     /// Where the system gives no randomness.
     pub fn ca(now: Timestamp, life: SignedDuration) -> Result<Self, Error> {
-        let key = KeyPair::generate()?;
+        let key = Zeroizing::new(KeyPair::generate()?);
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, format!("torch {}", now.as_second()));
         set_validity(&mut params, now, now + life);
-        Ok(Self { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
+        Ok(Self { certificate: params.self_signed(&*key)?.pem(), key: key.serialize_pem().into() })
     }
 
     /// A CA of somebody else's making, as its PEM says.
     ///
     /// # Errors
     /// Where it is not the valid certificate of a CA with its key.
-    pub fn read_ca(certificate: String, key: String, now: Timestamp) -> Result<Self, Error> {
+    pub fn read_ca(certificate: String, key: Zeroizing<String>, now: Timestamp) -> Result<Self, Error> {
         let der = certificates(&certificate, CA_CRT)?;
         let parsed = parsed(&der[0], CA_CRT)?;
         let Validity { from, until } = Validity::of(&parsed);
-        let own_key = KeyPair::from_pem(&key).map_err(|e| unreadable(CA_KEY, e))?;
+        let own_key = Zeroizing::new(KeyPair::from_pem(&key).map_err(|e| unreadable(CA_KEY, e))?);
         let fault = if !parsed.is_ca() {
             Some((CA_CRT, "it is no CA's".into()))
         } else if *parsed.public_key().subject_public_key.data != *own_key.public_key_raw() {
@@ -103,14 +104,15 @@ impl Pair {
     /// # Errors
     /// Where this is no CA with its key.
     pub fn sign(&self, names: &[String], now: Timestamp, life: SignedDuration) -> Result<Self, Error> {
-        let issuer = Issuer::from_ca_cert_pem(&self.certificate, KeyPair::from_pem(&self.key)?)?;
-        let key = KeyPair::generate()?;
+        let own_key = Zeroizing::new(KeyPair::from_pem(&self.key)?);
+        let issuer = Issuer::from_ca_cert_pem(&self.certificate, &*own_key)?;
+        let key = Zeroizing::new(KeyPair::generate()?);
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, self.validity()?.until.min(now + life));
-        Ok(Self { certificate: params.signed_by(&key, &issuer)?.pem(), key: key.serialize_pem() })
+        Ok(Self { certificate: params.signed_by(&*key, &issuer)?.pem(), key: key.serialize_pem().into() })
     }
 
     fn validity(&self) -> Result<Validity, Error> {
@@ -169,13 +171,13 @@ impl Own {
     /// # Errors
     /// Where there is not a serving certificate with its key, signed by a CA with its key. Entries beyond
     /// these, if they cannot be read, count as missing.
-    pub fn read(entries: &BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
+    pub fn read(entries: &BTreeMap<String, Zeroizing<Vec<u8>>>) -> Result<Self, Error> {
         let text = |entry: &'static str| {
             let bytes = entries.get(entry).ok_or(Error::Missing(entry))?;
-            String::from_utf8(bytes.clone()).map_err(|e| unreadable(entry, e))
+            str::from_utf8(bytes).map(str::to_owned).map_err(|e| unreadable(entry, e))
         };
         let pair =
-            |certificate, key| Ok::<_, Error>(Pair { certificate: text(certificate)?, key: text(key)? });
+            |certificate, key| Ok::<_, Error>(Pair { certificate: text(certificate)?, key: text(key)?.into() });
         let (ca, leaf) = (pair(CA_CRT, CA_KEY)?, pair(TLS_CRT, TLS_KEY)?);
         is_signed_by(&leaf, &ca)?;
         let next = pair(NEXT_CRT, NEXT_KEY).ok().filter(is_ca);
@@ -184,9 +186,9 @@ impl Own {
     }
 
     /// The entries of the Secret.
-    pub fn entries(&self) -> BTreeMap<String, Vec<u8>> {
+    pub fn entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
         let mut entries = BTreeMap::new();
-        let mut add = |entry: &str, pem: &str| entries.insert(entry.to_owned(), pem.as_bytes().to_vec());
+        let mut add = |entry: &str, pem: &str| entries.insert(entry.to_owned(), pem.as_bytes().to_vec().into());
         for (pair, certificate, key) in [
             (Some(&self.ca), CA_CRT, CA_KEY),
             (Some(&self.leaf), TLS_CRT, TLS_KEY),
@@ -302,8 +304,8 @@ fn validity(pem: &str) -> Result<Validity, Error> {
 }
 
 fn is_ca(pair: &Pair) -> bool {
-    let key = KeyPair::from_pem(&pair.key);
-    key.is_ok_and(|key| Issuer::from_ca_cert_pem(&pair.certificate, key).is_ok())
+    let key = KeyPair::from_pem(&pair.key).map(Zeroizing::new);
+    key.is_ok_and(|key| Issuer::from_ca_cert_pem(&pair.certificate, &*key).is_ok())
         && certified_key(&pair.certificate, &pair.key).is_ok()
 }
 

@@ -171,7 +171,7 @@ fn what_does_not_fit_is_refused() {
     assert!(with(&|own| own.ca = other.ca.clone()).contains("`tls.crt` is not signed by `ca.crt`"));
     assert!(with(&|own| own.ca.key = other.ca.key.clone()).contains("`ca.key` cannot be used"));
     assert!(with(&|own| own.leaf.certificate = "x".into()).contains("it holds no certificate"));
-    assert!(with(&|own| own.leaf.key = "x".into()).contains("`tls.key` cannot be used"));
+    assert!(with(&|own| own.leaf.key = "x".to_owned().into()).contains("`tls.key` cannot be used"));
     let mut entries = own.entries();
     entries.remove("ca.key");
     assert!(matches!(Own::read(&entries), Err(Error::Missing("ca.key"))));
@@ -181,8 +181,8 @@ fn what_does_not_fit_is_refused() {
 fn what_comes_next_and_came_before_is_no_reason_to_refuse_the_rest() {
     let own = ahead(&made(), days(245), false);
     let mut entries = own.entries();
-    entries.insert("next-ca.key".into(), b"x".to_vec());
-    entries.insert("previous.crt".into(), b"x".to_vec());
+    entries.insert("next-ca.key".into(), b"x".to_vec().into());
+    entries.insert("previous.crt".into(), b"x".to_vec().into());
     let read = Own::read(&entries).unwrap();
     assert!(read.next.is_none() && read.previous.is_empty() && read.leaf == own.leaf);
 }
