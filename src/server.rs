@@ -31,10 +31,11 @@ use crate::tls::Serving;
 /// allow.
 const MOST_CONNECTIONS: usize = 512;
 
-/// How long a TLS handshake, and after it the first request, may be waited for.
-const FIRST: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long a connection may be idle. API servers keep theirs for 90 s and do not repeat a POST on one
+/// How long a connection may be idle, before its first request as after any other. API servers keep theirs
+/// for 90 s, those that they opened in a burst and had no use for included, and do not repeat a POST on one
 /// that closes under it.
 const IDLE: Duration = Duration::from_secs(120);
 
@@ -137,7 +138,7 @@ async fn connection(
         }
         Transport::Tls(serving) => {
             let acceptor = TlsAcceptor::from(serving.current());
-            let stream = timeout(FIRST, acceptor.accept(stream)).await??;
+            let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await??;
             // The handshake has verified it.
             let vouched_for = stream.get_ref().1.peer_certificates().is_some();
             serve(stream, Connection { from, vouched_for }, site, watcher, place).await
@@ -169,15 +170,7 @@ async fn serve(
         .header_read_timeout(IDLE)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    tokio::select! {
-        done = &mut connection => return Ok(done?),
-        () = tokio::time::sleep(FIRST) => {}
-    }
-    if !place.has_asked() {
-        return Err("no request came".into());
-    }
-    Ok(connection.await?)
+    Ok(watcher.watch(connection).await?)
 }
 
 #[cfg(test)]

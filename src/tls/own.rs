@@ -176,8 +176,9 @@ impl Own {
             let bytes = entries.get(entry).ok_or(Error::Missing(entry))?;
             str::from_utf8(bytes).map(str::to_owned).map_err(|e| unreadable(entry, e))
         };
-        let pair =
-            |certificate, key| Ok::<_, Error>(Pair { certificate: text(certificate)?, key: text(key)?.into() });
+        let pair = |certificate, key| {
+            Ok::<_, Error>(Pair { certificate: text(certificate)?, key: text(key)?.into() })
+        };
         let (ca, leaf) = (pair(CA_CRT, CA_KEY)?, pair(TLS_CRT, TLS_KEY)?);
         is_signed_by(&leaf, &ca)?;
         let next = pair(NEXT_CRT, NEXT_KEY).ok().filter(is_ca);
@@ -188,7 +189,8 @@ impl Own {
     /// The entries of the Secret.
     pub fn entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
         let mut entries = BTreeMap::new();
-        let mut add = |entry: &str, pem: &str| entries.insert(entry.to_owned(), pem.as_bytes().to_vec().into());
+        let mut add =
+            |entry: &str, pem: &str| entries.insert(entry.to_owned(), pem.as_bytes().to_vec().into());
         for (pair, certificate, key) in [
             (Some(&self.ca), CA_CRT, CA_KEY),
             (Some(&self.leaf), TLS_CRT, TLS_KEY),

@@ -20,12 +20,13 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
 use crate::node::bare_pod;
 use crate::trust::Trust;
-use crate::{Least, kubectl};
+use crate::{Extent, kubectl};
 
 /// The node that is created again and again; the configuration gives it a peer.
 pub const ASKED: &str = "asked";
@@ -38,10 +39,6 @@ const CALLERS: usize = 4;
 
 /// How many reviews a client sends by one connection: every other client keeps it for long.
 const BY_ONE: [usize; 2] = [5, 100];
-
-/// Leaves the machine to the others now and then.
-const CREATE_EVERY: Duration = Duration::from_millis(400);
-const CALL_EVERY: Duration = Duration::from_millis(6);
 
 /// What was seen.
 #[derive(Default)]
@@ -69,6 +66,7 @@ pub struct Load {
 }
 
 struct Shared {
+    extent: Extent,
     seen: Mutex<Seen>,
     ended: AtomicBool,
 }
@@ -84,8 +82,8 @@ impl Shared {
 }
 
 impl Load {
-    pub fn begin(namespace: &str) -> Self {
-        let shared = Arc::new(Shared { seen: Mutex::default(), ended: false.into() });
+    pub fn begin(namespace: &str, extent: Extent) -> Self {
+        let shared = Arc::new(Shared { extent, seen: Mutex::default(), ended: false.into() });
         let (namespace, of_thread) = (namespace.to_owned(), Arc::clone(&shared));
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -94,8 +92,8 @@ impl Load {
         Self { shared, thread }
     }
 
-    pub fn is_enough(&self, least: Least) -> bool {
-        let seen = self.shared.seen();
+    pub fn is_enough(&self) -> bool {
+        let (seen, least) = (self.shared.seen(), self.shared.extent);
         let enough = seen.through >= least.through
             && seen.direct >= least.direct
             && seen.leaves.len() >= least.leaves
@@ -144,10 +142,17 @@ async fn call_all(namespace: &str, shared: &Arc<Shared>) {
     all.join_all().await;
 }
 
+/// What is late is not made up for: a machine that is busy gets no more to do.
+fn every(period: Duration) -> Interval {
+    let mut clock = tokio::time::interval(period);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    clock
+}
+
 async fn create(pods: Api<Pod>, shared: Arc<Shared>) {
     let pod = serde_json::from_value(bare_pod(ASKED, "exit")).expect("it is a pod");
     let params = PostParams { dry_run: true, ..PostParams::default() };
-    let mut clock = tokio::time::interval(CREATE_EVERY);
+    let mut clock = every(shared.extent.create_every);
     while !shared.ended() {
         clock.tick().await;
         let created = pods.create(&params, &pod).await;
@@ -192,7 +197,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Caller {
     async fn call(self, shared: Arc<Shared>) {
-        let mut clock = tokio::time::interval(CALL_EVERY);
+        let mut clock = every(shared.extent.call_every);
         while !shared.ended() {
             let mut connection = match self.connect(&shared).await {
                 Ok(connection) => connection,
