@@ -372,7 +372,8 @@ fn a_node_does_not_dial_itself() {
     let (own, other) = (a.address(&id_a), b.address(&id_b));
     a.start_trusting(&[&own], &[]).assert_fails_without_header();
 
-    let _node_b = b.start(&[]);
+    let node_b = b.start(&[]);
+    node_b.wait_until_started();
     let node_a = a.start_trusting(&[&own, &other], &["--require-peers"]);
     node_a.wait_until_started();
     assert!(node_a.stderr().contains("dial to self attempted"));
