@@ -4,20 +4,23 @@
 //! hand onto that JSON, so a field that this build does not know is never touched.
 
 mod mount;
+mod patch;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
 use crate::view::{Mesh, Snapshot};
 
 pub use mount::NoMount;
 use mount::{Mount, mount};
+pub use patch::{Operation, Patch};
+use patch::{as_json, variable};
 use view::{Container, Map, Pod, Request};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
@@ -98,15 +101,15 @@ pub enum Decision {
     Unchanged(Unchanged),
     /// It gets the variable and, unless it says why not, the mount.
     Injected {
-        /// RFC 6902 operations on the pod.
-        patch: Vec<Operation>,
+        /// What is done with the pod.
+        patch: Patch,
         /// Why no mount was added, where none was.
         no_mount: Option<NoMount>,
     },
     /// The API server's policy has just injected, from what was known a moment ago.
     Given {
-        /// RFC 6902 operations on the pod: none, unless more is known by now.
-        patch: Vec<Operation>,
+        /// What is done with the pod: nothing, unless more is known by now.
+        patch: Patch,
         /// Why no mount was added, where none was.
         no_mount: Option<NoMount>,
     },
@@ -125,9 +128,10 @@ impl Decision {
     }
 
     /// What is to be done with the pod.
-    pub fn patch(&self) -> &[Operation] {
+    pub fn patch(&self) -> &Patch {
+        const NOTHING: &Patch = &Patch::nothing();
         match self {
-            Self::Unchanged(_) => &[],
+            Self::Unchanged(_) => NOTHING,
             Self::Injected { patch, .. } | Self::Given { patch, .. } => patch,
         }
     }
@@ -154,28 +158,7 @@ impl Decision {
     }
 }
 
-/// An `add` or `replace` of RFC 6902, the only operations that Torch needs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Operation {
-    op: &'static str,
-    path: String,
-    value: Value,
-}
-
-impl Operation {
-    /// Where, as a JSON pointer into the pod; `-` stands for the end of a list.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// What is put there.
-    pub fn value(&self) -> &Value {
-        &self.value
-    }
-}
-
-/// The length of most patches, and of an answer without its patch, in bytes: neither is a limit.
-const PATCH: usize = 1024;
+/// The length of an answer without its patch, in bytes; it is no limit.
 const ANSWER: usize = 256;
 
 /// The answer to one review.
@@ -198,8 +181,8 @@ pub struct NotAReview(serde_json::Error);
 /// Only where there is no `request.uid` to answer to.
 pub fn review(body: &[u8], input: Input<'_>) -> Result<Answer, NotAReview> {
     match view::read(body, |request| concerned(request, input).is_ok()) {
-        Ok(request) => Ok(answer(&request.uid, decide(&request, input))),
-        Err(_) => {
+        Some(request) => Ok(answer(&request.uid, decide(&request, input))),
+        None => {
             let view::Addressed { request } = serde_json::from_slice(body).map_err(NotAReview)?;
             Ok(answer(&request.uid.0, Decision::Unchanged(Unchanged::Unreadable)))
         }
@@ -241,7 +224,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     let Concerned { pod, who, mesh } = concerned(request, input)?;
     let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
-    let set = container.env.iter().flatten().position(|v| *v.name == *TRUSTED_PEERS);
+    let set = container.env.iter().flatten().position(|v| v.name == *TRUSTED_PEERS);
     if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
@@ -273,53 +256,48 @@ fn patch(
     container: &Container<'_>,
     value: &str,
     mount: Option<&Mount<'_>>,
-) -> Vec<Operation> {
-    let variable = json!({"name": TRUSTED_PEERS, "value": value});
-    let mut patch = vec![append([at, "/env"].concat(), container.env.is_some(), variable)];
+) -> Patch {
+    let mut patch = Patch::default();
+    patch.append([at, "/env"], container.env.is_some(), variable(TRUSTED_PEERS, value));
     if let Some(mount) = mount {
         if let Some(volume) = mount.volume() {
-            patch.push(append("/spec/volumes".into(), pod.spec.volumes.is_some(), volume));
+            patch.append(["/spec", "/volumes"], pod.spec.volumes.is_some(), as_json(&volume));
         }
-        let mounts = [at, "/volumeMounts"].concat();
-        patch.push(append(mounts, container.volume_mounts.is_some(), mount.volume_mount()));
+        patch.append(
+            [at, "/volumeMounts"],
+            container.volume_mounts.is_some(),
+            as_json(&mount.volume_mount()),
+        );
     }
-    let done = if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS };
-    patch.extend(annotate(pod, done));
+    annotate(&mut patch, pod, if mount.is_some() { "TRUSTED_PEERS, volumeMount" } else { TRUSTED_PEERS });
     patch
 }
 
 /// Replaces a variable's value by the one of now, unless it is the same.
-fn refresh(at: &str, i: usize, container: &Container<'_>, value: &str) -> Vec<Operation> {
+fn refresh(at: &str, i: usize, container: &Container<'_>, value: &str) -> Patch {
     let before = container.env.as_ref().and_then(|env| env.get(i)?.value.as_deref());
-    let path = format!("{at}/env/{i}/value");
-    let replace = Operation { op: "replace", path, value: json!(value) };
-    before.is_some_and(|before| before != value).then_some(replace).into_iter().collect()
-}
-
-/// Appends to a list that may not be there yet.
-fn append(list: String, there: bool, value: Value) -> Operation {
-    let (path, value) = if there { (list + "/-", value) } else { (list, json!([value])) };
-    Operation { op: "add", path, value }
+    let mut patch = Patch::default();
+    if before.is_some_and(|before| before != value) {
+        patch.replace(&[at, "/env/", &i.to_string(), "/value"], &value);
+    }
+    patch
 }
 
 /// Says in the pod what was done with it, where there is room: annotations have a limit in all.
-fn annotate(pod: Pod<'_, '_>, done: &str) -> Option<Operation> {
-    let used = pod.metadata.annotations.as_ref().map_or(0, Map::size);
-    if used + INJECTED.len() + done.len() > MAX_ANNOTATIONS {
-        return None;
+fn annotate(patch: &mut Patch, pod: Pod<'_, '_>, done: &str) {
+    let annotations = pod.metadata.annotations.as_ref();
+    if annotations.map_or(0, Map::size) + INJECTED.len() + done.len() > MAX_ANNOTATIONS {
+        return;
     }
-    let there = pod.metadata.annotations.is_some();
-    let (path, value) = if there {
-        (format!("/metadata/annotations/{}", INJECTED.replace('/', "~1")), json!(done))
-    } else {
-        ("/metadata/annotations".into(), json!({INJECTED: done}))
-    };
-    Some(Operation { op: "add", path, value })
+    match annotations {
+        Some(_) => patch.add(&["/metadata/annotations/", &INJECTED.replace('/', "~1")], &done),
+        None => patch.add(&["/metadata/annotations"], &BTreeMap::from([(INJECTED, done)])),
+    }
 }
 
 /// As the API documents it: the patch in base64. Written by hand, since there is nothing to escape in base64.
 fn answer(uid: &str, decision: Decision) -> Answer {
-    let patch = if decision.patch().is_empty() { Vec::new() } else { encode(decision.patch()) };
+    let patch = decision.patch().json();
     let mut body = String::with_capacity(ANSWER + uid.len() + patch.len() / 3 * 4);
     body.push_str(r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#);
     body.push_str(&text(uid));
@@ -339,13 +317,6 @@ fn answer(uid: &str, decision: Decision) -> Answer {
 
 fn text(of: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(of).expect("its keys are text")
-}
-
-/// Into enough memory at once: that it grows would cost more than the writing.
-fn encode(patch: &[Operation]) -> Vec<u8> {
-    let mut json = Vec::with_capacity(PATCH);
-    serde_json::to_writer(&mut json, patch).expect("its keys are text");
-    json
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::view::{Claim, Container, Spec, Volume};
 use crate::config::{Settings, VolumeSource};
@@ -44,14 +44,37 @@ pub(super) struct Mount<'a> {
     sub_path: &'a str,
 }
 
+/// A volume of a claim, as the API has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewVolume<'a> {
+    name: &'a str,
+    persistent_volume_claim: NewClaim<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewClaim<'a> {
+    claim_name: &'a str,
+}
+
+/// A container's mount of a volume, as the API has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewVolumeMount<'a> {
+    name: &'a str,
+    mount_path: &'a str,
+    sub_path: &'a str,
+}
+
 impl Mount<'_> {
-    pub fn volume(&self) -> Option<Value> {
-        let claim = self.claim?;
-        Some(json!({"name": self.volume, "persistentVolumeClaim": {"claimName": claim}}))
+    pub fn volume(&self) -> Option<NewVolume<'_>> {
+        let claim_name = self.claim?;
+        Some(NewVolume { name: &self.volume, persistent_volume_claim: NewClaim { claim_name } })
     }
 
-    pub fn volume_mount(&self) -> Value {
-        json!({"name": self.volume, "mountPath": self.path, "subPath": self.sub_path})
+    pub fn volume_mount(&self) -> NewVolumeMount<'_> {
+        NewVolumeMount { name: &self.volume, mount_path: self.path, sub_path: self.sub_path }
     }
 }
 
@@ -154,7 +177,7 @@ pub(super) fn mount<'a>(
         Some(VolumeSource::Name(name)) => (by_name(name, spec)?, None),
         None => (the_only_claim(spec)?, None),
     };
-    if spec.all_containers().flat_map(|c| c.volume_devices.iter().flatten()).any(|d| *d.name == *volume) {
+    if spec.all_containers().flat_map(|c| c.volume_devices.iter().flatten()).any(|d| d.name == *volume) {
         return Err(NoMount::BlockDevice);
     }
     if settings.volume.is_none() && is_needed_writable(path, container) && !stays_writable(spec, container) {
@@ -174,8 +197,7 @@ fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Resu
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
         return Ok(());
     };
-    if spec.volumes.iter().flatten().any(|v| *v.name == *nearest.name && v.persistent_volume_claim.is_some())
-    {
+    if spec.volumes.iter().flatten().any(|v| v.name == *nearest.name && v.persistent_volume_claim.is_some()) {
         return Err(NoMount::AlreadyPersistent);
     }
     if trim(&nearest.mount_path) == path { Err(NoMount::Occupied) } else { Ok(()) }
@@ -190,15 +212,15 @@ fn is_at_or_below(path: &str, directory: &str) -> bool {
 }
 
 fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&'a str>), NoMount> {
-    if let Some((volume, found)) = claims(spec).find(|(_, c)| *c.claim_name == *claim) {
+    if let Some((volume, found)) = claims(spec).find(|(_, c)| c.claim_name == *claim) {
         return writable(volume, found).map(|name| (name, None));
     }
-    let taken = spec.volumes.iter().flatten().any(|v| *v.name == *ADDED);
+    let taken = spec.volumes.iter().flatten().any(|v| v.name == *ADDED);
     if taken { Err(NoMount::UnknownVolume) } else { Ok((ADDED, Some(claim))) }
 }
 
 fn by_name<'a>(name: &str, spec: &'a Spec<'_>) -> Result<&'a str, NoMount> {
-    let volume = spec.volumes.iter().flatten().find(|v| *v.name == *name).ok_or(NoMount::UnknownVolume)?;
+    let volume = spec.volumes.iter().flatten().find(|v| v.name == *name).ok_or(NoMount::UnknownVolume)?;
     writable(volume, volume.persistent_volume_claim.as_ref().ok_or(NoMount::NotAClaim)?)
 }
 
@@ -223,7 +245,7 @@ fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, No
 /// Whether programs expect to write to this very directory: the ones that every Unix has for it, and
 /// homes.
 fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
-    let home_of_spec = container.env.iter().flatten().find(|v| *v.name == *"HOME");
+    let home_of_spec = container.env.iter().flatten().find(|v| v.name == *"HOME");
     let home = home_of_spec.and_then(|v| v.value.as_deref()).map(trim);
     matches!(path, "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root")
         || path.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'))

@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
@@ -338,7 +339,7 @@ fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
         panic!("{:?}", answer.decision)
     };
     let mut after = before;
-    let patch: json_patch::Patch = serde_json::from_value(json!(patch)).unwrap();
+    let patch: json_patch::Patch = serde_json::from_slice(patch.json()).unwrap();
     json_patch::patch(&mut after, &patch).unwrap();
     assert_eq!(
         after["spec"]["volumes"][1],

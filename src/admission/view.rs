@@ -1,37 +1,16 @@
 //! The parts of an AdmissionReview that the decision rests on, borrowed from its bytes.
 
-mod lazy;
+mod json;
 mod read;
 mod scan;
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-use std::ops::Deref;
+use serde::Deserialize;
 
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-
+use json::{Json, Read, Readable, Text};
 pub(super) use read::read;
 
 /// The longest uid that is answered to, in bytes; an API server's have 36.
 const MAX_UID: usize = 128;
-
-/// How many entries a list or map of a pod may have. What is read of an entry can be ten times as large as
-/// its text, so that without a bound one review could take more memory than there is.
-const MOST_ENTRIES: usize = 10_000;
-
-/// A text of the review; it is copied only where it has escapes.
-#[derive(Default, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
 
 /// What is asked.
 #[derive(Default)]
@@ -65,27 +44,36 @@ impl<'a> Request<'a> {
 
 /// As little of a review as lets it be answered.
 #[derive(Deserialize)]
-pub(super) struct Addressed<'a> {
-    #[serde(borrow)]
-    pub request: Asked<'a>,
+pub(super) struct Addressed {
+    pub request: Asked,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Asked<'a> {
-    #[serde(borrow)]
-    pub uid: Uid<'a>,
+pub(super) struct Asked {
+    pub uid: Uid,
 }
 
 /// The answer carries a copy of it.
-pub(super) struct Uid<'a>(pub Text<'a>);
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Uid(pub String);
 
-#[derive(Default, Deserialize)]
+impl TryFrom<String> for Uid {
+    type Error = &'static str;
+
+    fn try_from(uid: String) -> Result<Self, Self::Error> {
+        match uid.len() {
+            0 => Err("the uid is empty"),
+            1..=MAX_UID => Ok(Self(uid)),
+            _ => Err("the uid is too long"),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Kind<'a> {
-    #[serde(borrow, default)]
     group: Text<'a>,
-    #[serde(borrow)]
     version: Text<'a>,
-    #[serde(borrow)]
     kind: Text<'a>,
 }
 
@@ -94,7 +82,7 @@ pub(super) struct Metadata<'a> {
     pub name: Option<Text<'a>>,
     labels: Option<Map<'a>>,
     pub annotations: Option<Map<'a>>,
-    pub owner_references: Option<Few<OwnerReference<'a>>>,
+    pub owner_references: Option<Vec<OwnerReference<'a>>>,
     /// As they are written.
     managed_fields: Option<&'a [u8]>,
 }
@@ -121,7 +109,7 @@ pub(super) struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
 
 impl Map<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|entry| *entry.0 == *key).map(|entry| &*entry.1)
+        self.0.iter().rev().find(|entry| entry.0 == *key).map(|entry| &*entry.1)
     }
 
     /// How many bytes its keys and values have.
@@ -130,24 +118,18 @@ impl Map<'_> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct OwnerReference<'a> {
-    #[serde(borrow)]
     pub kind: Text<'a>,
-    #[serde(borrow)]
     pub name: Text<'a>,
     pub controller: Option<bool>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Spec<'a> {
-    #[serde(borrow)]
-    containers: Option<Few<Container<'a>>>,
-    #[serde(borrow)]
-    init_containers: Option<Few<Container<'a>>>,
-    #[serde(borrow)]
-    pub volumes: Option<Few<Volume<'a>>>,
+    containers: Option<Vec<Container<'a>>>,
+    init_containers: Option<Vec<Container<'a>>>,
+    pub volumes: Option<Vec<Volume<'a>>>,
     pub security_context: Option<SecurityContext>,
 }
 
@@ -161,7 +143,7 @@ impl<'a> Spec<'a> {
     /// sidecar, that is, runs as long as the pod does.
     pub fn find(&self, name: &str) -> Option<(String, &Container<'a>)> {
         let in_list =
-            |list: &'_ Option<Few<Container<'a>>>| list.as_ref()?.iter().position(|c| *c.name == *name);
+            |list: &'_ Option<Vec<Container<'a>>>| list.as_ref()?.iter().position(|c| c.name == *name);
         if let Some(i) = in_list(&self.containers) {
             return Some((format!("/spec/containers/{i}"), &self.containers.as_ref()?[i]));
         }
@@ -172,151 +154,86 @@ impl<'a> Spec<'a> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Container<'a> {
-    #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
-    pub env: Option<Few<Variable<'a>>>,
-    #[serde(borrow)]
-    pub volume_mounts: Option<Few<VolumeMount<'a>>>,
-    #[serde(borrow)]
-    pub volume_devices: Option<Few<VolumeDevice<'a>>>,
+    pub env: Option<Vec<Variable<'a>>>,
+    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     pub security_context: Option<SecurityContext>,
-    #[serde(borrow)]
     restart_policy: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct Variable<'a> {
-    #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
     pub value: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct VolumeMount<'a> {
-    #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
     pub mount_path: Text<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct VolumeDevice<'a> {
-    #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
     pub device_path: Text<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Volume<'a> {
-    #[serde(borrow)]
     pub name: Text<'a>,
-    #[serde(borrow)]
     pub persistent_volume_claim: Option<Claim<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct Claim<'a> {
-    #[serde(borrow)]
     pub claim_name: Text<'a>,
-    #[serde(default)]
     pub read_only: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub(super) struct SecurityContext {
     pub run_as_user: Option<i64>,
     pub fs_group: Option<i64>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Uid<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let uid = Text::deserialize(deserializer)?;
-        match uid.len() {
-            0 => Err(D::Error::custom("the uid is empty")),
-            1..=MAX_UID => Ok(Self(uid)),
-            _ => Err(D::Error::custom("the uid is too long")),
+/// Reads the fields of a map by their names; others are skipped.
+macro_rules! readable {
+    ($type:ty: $($name:literal => $field:ident),+) => {
+        impl<'a> Readable<'a> for $type {
+            fn read(json: &mut Json<'a>) -> Read<Self> {
+                let mut map = Self::default();
+                json.fields(|field, json| {
+                    match field {
+                        $($name => map.$field = json.read()?,)+
+                        _ => json.skip()?,
+                    }
+                    Some(())
+                })?;
+                Some(map)
+            }
         }
-    }
+    };
 }
 
-/// A list of [`MOST_ENTRIES`] at most.
-pub(super) struct Few<T>(Vec<T>);
+readable!(Kind<'a>: b"group" => group, b"version" => version, b"kind" => kind);
+readable!(OwnerReference<'a>: b"kind" => kind, b"name" => name, b"controller" => controller);
+readable!(Spec<'a>: b"containers" => containers, b"initContainers" => init_containers, b"volumes" => volumes,
+    b"securityContext" => security_context);
+readable!(Container<'a>: b"name" => name, b"env" => env, b"volumeMounts" => volume_mounts,
+    b"volumeDevices" => volume_devices, b"securityContext" => security_context, b"restartPolicy" => restart_policy);
+readable!(Variable<'a>: b"name" => name, b"value" => value);
+readable!(VolumeMount<'a>: b"name" => name, b"mountPath" => mount_path);
+readable!(VolumeDevice<'a>: b"name" => name, b"devicePath" => device_path);
+readable!(Volume<'a>: b"name" => name, b"persistentVolumeClaim" => persistent_volume_claim);
+readable!(Claim<'a>: b"claimName" => claim_name, b"readOnly" => read_only);
+readable!(SecurityContext: b"runAsUser" => run_as_user, b"fsGroup" => fs_group);
 
-impl<T> Deref for Few<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
+impl<'a> Readable<'a> for Map<'a> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        json.read().map(Self)
     }
-}
-
-impl<'l, T> IntoIterator for &'l Few<T> {
-    type Item = &'l T;
-    type IntoIter = std::slice::Iter<'l, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(FewVisitor(PhantomData))
-    }
-}
-
-struct FewVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
-    type Value = Few<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        gather(|| entries.next_element()).map(Few)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MapVisitor)
-    }
-}
-
-struct MapVisitor;
-
-impl<'de> Visitor<'de> for MapVisitor {
-    type Value = Map<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        gather(|| entries.next_entry()).map(Map)
-    }
-}
-
-fn gather<T, E: Error>(mut next: impl FnMut() -> Result<Option<T>, E>) -> Result<Vec<T>, E> {
-    let mut list = Vec::new();
-    while let Some(entry) = next()? {
-        if list.len() == MOST_ENTRIES {
-            return Err(E::custom(format_args!("more than {MOST_ENTRIES} entries")));
-        }
-        list.push(entry);
-    }
-    Ok(list)
 }

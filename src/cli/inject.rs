@@ -17,7 +17,7 @@ use self::documents::{Document, documents};
 use self::edit::{Edit, edited};
 use self::templates::{Template, templates};
 use super::text::{name, print_raw, read, say};
-use crate::admission::{self, Decision, Input, Unchanged};
+use crate::admission::{self, Decision, Input, Operation, Unchanged};
 use crate::config;
 use crate::peers::label;
 use crate::view::Snapshot;
@@ -182,11 +182,8 @@ impl Injector {
         if template.left_out > 0 {
             lines.push(format!("{} more pods are not looked at", template.left_out));
         }
-        let edit = |operation: &admission::Operation| Edit {
-            path: format!("{}{}", template.path, operation.path()),
-            value: operation.value().clone(),
-        };
-        Ok(first.patch().iter().map(edit).collect())
+        let edit = |Operation { path, value }| Edit { path: [&*template.path, &path].concat(), value };
+        Ok(first.patch().operations().into_iter().map(edit).collect())
     }
 
     /// The webhook's decision.

@@ -35,9 +35,12 @@ pub fn nested(json: &[u8]) -> Option<usize> {
     for (i, block) in json.chunks(64).enumerate() {
         let bytes = u8x64::new(first(block));
         let are = |byte: u8| bytes.simd_eq(u8x64::splat(byte)).to_bitmask();
+        // By this bit `[` differs from `{`, and `]` from `}`; nothing else becomes one of them that way.
+        let folded = bytes | u8x64::splat(0x20);
+        let are_folded = |byte: u8| folded.simd_eq(u8x64::splat(byte)).to_bitmask();
         let outside = !texts.inside(are(b'"'), are(b'\\'));
-        let begins = outside & (are(b'{') | are(b'['));
-        let ends = outside & (are(b'}') | are(b']'));
+        let begins = outside & are_folded(b'{');
+        let ends = outside & are_folded(b'}');
         if depth > ends.count_ones() {
             depth = depth + begins.count_ones() - ends.count_ones();
         } else if let Some(at) = last_end(&mut depth, begins, ends) {

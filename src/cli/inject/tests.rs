@@ -253,9 +253,11 @@ fn admitted(pod: &Value, injector: &Injector) -> Value {
     }});
     let input = Input { namespace: "da", snapshot: &injector.snapshot };
     let decision = admission::review(review.to_string().as_bytes(), input).unwrap().decision;
-    let patch: json_patch::Patch = serde_json::from_value(json!(decision.patch())).unwrap();
     let mut admitted = pod.clone();
-    json_patch::patch(&mut admitted, &patch).unwrap();
+    if !decision.patch().is_empty() {
+        let patch: json_patch::Patch = serde_json::from_slice(decision.patch().json()).unwrap();
+        json_patch::patch(&mut admitted, &patch).unwrap();
+    }
     admitted
 }
 

@@ -1,0 +1,290 @@
+//! JSON that is checked where it is read, and only there: of a review most is skipped.
+//!
+//! What is skipped is told by its quotes and brackets alone. An API server has just written it, so that there is
+//! nothing to find in it. Serde would read it, too, at twice the price: its values go through many hands.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use super::scan;
+
+/// How many entries a list or map may have. What is read of an entry can be ten times as large as its text, so that
+/// without a bound one review could take more memory than there is.
+const MOST_ENTRIES: usize = 10_000;
+
+/// What is not as it should be is none, and what is wrong with it nobody asks.
+pub type Read<T> = Option<T>;
+
+/// A reader of JSON.
+pub struct Json<'a> {
+    rest: &'a [u8],
+}
+
+/// What can be read.
+pub trait Readable<'a>: Sized {
+    fn read(json: &mut Json<'a>) -> Read<Self>;
+}
+
+impl<'a> Json<'a> {
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    pub fn read<T: Readable<'a>>(&mut self) -> Read<T> {
+        T::read(self)
+    }
+
+    /// Reads a map, and has `field` read the value of each of its keys, which come as they are written.
+    pub fn fields(&mut self, mut field: impl FnMut(&[u8], &mut Self) -> Read<()>) -> Read<()> {
+        self.each(b'{', b'}', |json| {
+            let (quoted, _) = json.quoted()?;
+            json.take(b':')?;
+            field(&quoted[1..quoted.len() - 1], json)
+        })
+    }
+
+    /// A value as it is written.
+    pub fn value(&mut self) -> Read<&'a [u8]> {
+        let length = match self.peek()? {
+            b'"' => scan::text(self.rest)?.0,
+            b'{' | b'[' => scan::nested(self.rest)?,
+            _ => length_of_word(self.rest),
+        };
+        self.pass(length)
+    }
+
+    /// Whether `null` comes, which is then passed.
+    pub fn null(&mut self) -> Read<bool> {
+        if self.peek()? != b'n' {
+            return Some(false);
+        }
+        (self.value()? == b"null").then_some(true)
+    }
+
+    pub fn skip(&mut self) -> Read<()> {
+        self.value().map(|_| ())
+    }
+
+    /// Sees that nothing is left.
+    pub fn end(&self) -> Read<()> {
+        self.rest.trim_ascii_start().is_empty().then_some(())
+    }
+
+    /// Has `one` read each of what is in a list or map.
+    fn each(&mut self, begin: u8, end: u8, mut one: impl FnMut(&mut Self) -> Read<()>) -> Read<()> {
+        self.take(begin)?;
+        if self.peek()? == end {
+            return self.take(end);
+        }
+        loop {
+            one(self)?;
+            let next = self.peek()?;
+            self.pass(1)?;
+            match next {
+                b',' => {}
+                _ if next == end => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// What comes next, white space left out.
+    fn peek(&mut self) -> Read<u8> {
+        while let Some((&next, rest)) = self.rest.split_first() {
+            if !next.is_ascii_whitespace() {
+                return Some(next);
+            }
+            self.rest = rest;
+        }
+        None
+    }
+
+    fn take(&mut self, wanted: u8) -> Read<()> {
+        if self.peek()? == wanted { self.pass(1).map(|_| ()) } else { None }
+    }
+
+    /// The next `length` bytes, which are passed.
+    fn pass(&mut self, length: usize) -> Read<&'a [u8]> {
+        let (passed, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(passed)
+    }
+
+    /// A text with its quotes, and whether it has escapes.
+    fn quoted(&mut self) -> Read<(&'a [u8], bool)> {
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let (length, has_escapes) = scan::text(self.rest)?;
+        Some((self.pass(length)?, has_escapes))
+    }
+}
+
+/// A text; it is copied only where it has escapes. Whether it is UTF-8 is seen where it is used as such: of most
+/// texts nobody asks.
+#[derive(Default)]
+pub struct Text<'a>(Cow<'a, [u8]>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    /// Nothing, where it is not UTF-8.
+    fn deref(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other.as_bytes()
+    }
+}
+
+impl<'a> Readable<'a> for Text<'a> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        let (quoted, has_escapes) = json.quoted()?;
+        if has_escapes {
+            // There are few.
+            let text: String = serde_json::from_slice(quoted).ok()?;
+            return Some(Self(Cow::Owned(text.into_bytes())));
+        }
+        Some(Self(Cow::Borrowed(&quoted[1..quoted.len() - 1])))
+    }
+}
+
+/// How long the number, `true`, `false` or `null` is that begins here.
+fn length_of_word(text: &[u8]) -> usize {
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b",:]}".contains(byte);
+    text.iter().position(is_end).unwrap_or(text.len())
+}
+
+impl<'a> Readable<'a> for bool {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        match json.value()? {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Readable<'a> for i64 {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        serde_json::from_slice(json.value()?).ok()
+    }
+}
+
+/// As it is written.
+impl<'a> Readable<'a> for &'a [u8] {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        json.value()
+    }
+}
+
+/// `null` is none.
+impl<'a, T: Readable<'a>> Readable<'a> for Option<T> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        if json.null()? { Some(None) } else { json.read().map(Some) }
+    }
+}
+
+/// A list, of [`MOST_ENTRIES`] at most.
+impl<'a, T: Readable<'a>> Readable<'a> for Vec<T> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        let mut list = Self::new();
+        json.each(b'[', b']', |json| {
+            let entry = json.read()?;
+            push(&mut list, entry)
+        })?;
+        Some(list)
+    }
+}
+
+/// A map, of [`MOST_ENTRIES`] at most.
+impl<'a, T: Readable<'a>> Readable<'a> for Vec<(Text<'a>, T)> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        let mut map = Self::new();
+        json.each(b'{', b'}', |json| {
+            let key = json.read()?;
+            json.take(b':')?;
+            let value = json.read()?;
+            push(&mut map, (key, value))
+        })?;
+        Some(map)
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, entry: T) -> Read<()> {
+    (list.len() < MOST_ENTRIES).then(|| list.push(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    impl<'a> Readable<'a> for Value {
+        fn read(json: &mut Json<'a>) -> Read<Self> {
+            match json.peek()? {
+                b'{' => json.read().map(|map: Vec<(Text<'_>, Self)>| {
+                    map.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()
+                }),
+                b'[' => json.read().map(Self::Array),
+                b'"' => json.read().map(|text: Text<'_>| text.to_string().into()),
+                _ => serde_json::from_slice(json.value()?).ok(),
+            }
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f32>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[a-z\\\\\"{}\\[\\],:]{0,40}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\\\\\"]{0,20}", inner, 0..6)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_read_as_serde_json_reads_it(value in json(), cut in any::<prop::sample::Index>()) {
+            for text in [value.to_string(), format!("{value:#}")] {
+                let mut reader = Json::new(text.as_bytes());
+                prop_assert_eq!(reader.read::<Value>(), Some(serde_json::from_str(&text)?));
+                prop_assert!(reader.end().is_some());
+
+                let mut skipper = Json::new(text.as_bytes());
+                prop_assert!(skipper.skip().and(skipper.end()).is_some());
+
+                // A number, a word may end anywhere.
+                if text.starts_with(['{', '[', '"']) {
+                    let part = &text.as_bytes()[..cut.index(text.len())];
+                    prop_assert!(Json::new(part).skip().is_none());
+                    prop_assert!(Json::new(part).read::<Value>().is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_and_a_map_have_so_many_entries_and_no_more() {
+        let list = |entries: usize| format!("[{}]", vec!["1"; entries].join(","));
+        let map = |entries: usize| format!("{{{}}}", vec!["\"a\":1"; entries].join(","));
+        let read_list = |text: String| Json::new(text.as_bytes()).read::<Vec<i64>>().map(|list| list.len());
+        let read_map =
+            |text: String| Json::new(text.as_bytes()).read::<Vec<(Text<'_>, i64)>>().map(|map| map.len());
+        assert_eq!([read_list(list(MOST_ENTRIES)), read_map(map(MOST_ENTRIES))], [Some(MOST_ENTRIES); 2]);
+        assert_eq!([read_list(list(MOST_ENTRIES + 1)), read_map(map(MOST_ENTRIES + 1))], [None; 2]);
+    }
+}
