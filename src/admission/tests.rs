@@ -352,6 +352,25 @@ fn a_configured_claim_is_added_where_the_pod_has_no_volume_of_it() {
 }
 
 #[test]
+fn what_lacks_a_name_is_not_read() {
+    let label = |break_it: fn(&mut Value)| {
+        let mut pod = pod("da-full-1");
+        break_it(&mut pod["spec"]);
+        patched(&pod, &["da-bridge-1"]).1
+    };
+    assert_eq!(label(|_| {}), "injected_with_mount");
+    for break_it in [
+        |s: &mut Value| s["containers"][1]["volumeMounts"] = json!([{"name": "data"}]),
+        |s: &mut Value| s["containers"][0] = json!({"name": ""}),
+        |s: &mut Value| s["volumes"][0] = json!({"persistentVolumeClaim": {"claimName": "data"}}),
+        |s: &mut Value| s["containers"] = json!({}),
+        |s: &mut Value| s["securityContext"] = json!({"fsGroup": "1"}),
+    ] {
+        assert_eq!(label(break_it), "unreadable");
+    }
+}
+
+#[test]
 fn annotations_that_are_full_stay_as_they_are() {
     let mut full = pod("da-full-1");
     full["metadata"]["annotations"] = json!({"a": "x".repeat(256 * 1024 - 20)});

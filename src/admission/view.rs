@@ -200,9 +200,9 @@ pub(super) struct SecurityContext {
     pub fs_group: Option<i64>,
 }
 
-/// Reads the fields of a map by their names; others are skipped.
+/// Reads the fields of a map by their names. Others are skipped; those in brackets may not be missing or empty.
 macro_rules! readable {
-    ($type:ty: $($name:literal => $field:ident),+) => {
+    ($type:ty [$($needed:ident)*]: $($name:literal => $field:ident),+) => {
         impl<'a> Readable<'a> for $type {
             fn read(json: &mut Json<'a>) -> Read<Self> {
                 let mut map = Self::default();
@@ -213,24 +213,25 @@ macro_rules! readable {
                     }
                     Some(())
                 })?;
-                Some(map)
+                let is_whole = true $(&& !map.$needed.is_empty())*;
+                is_whole.then_some(map)
             }
         }
     };
 }
 
-readable!(Kind<'a>: b"group" => group, b"version" => version, b"kind" => kind);
-readable!(OwnerReference<'a>: b"kind" => kind, b"name" => name, b"controller" => controller);
-readable!(Spec<'a>: b"containers" => containers, b"initContainers" => init_containers, b"volumes" => volumes,
+readable!(Kind<'a> [version kind]: b"group" => group, b"version" => version, b"kind" => kind);
+readable!(OwnerReference<'a> [kind name]: b"kind" => kind, b"name" => name, b"controller" => controller);
+readable!(Spec<'a> []: b"containers" => containers, b"initContainers" => init_containers, b"volumes" => volumes,
     b"securityContext" => security_context);
-readable!(Container<'a>: b"name" => name, b"env" => env, b"volumeMounts" => volume_mounts,
+readable!(Container<'a> [name]: b"name" => name, b"env" => env, b"volumeMounts" => volume_mounts,
     b"volumeDevices" => volume_devices, b"securityContext" => security_context, b"restartPolicy" => restart_policy);
-readable!(Variable<'a>: b"name" => name, b"value" => value);
-readable!(VolumeMount<'a>: b"name" => name, b"mountPath" => mount_path);
-readable!(VolumeDevice<'a>: b"name" => name, b"devicePath" => device_path);
-readable!(Volume<'a>: b"name" => name, b"persistentVolumeClaim" => persistent_volume_claim);
-readable!(Claim<'a>: b"claimName" => claim_name, b"readOnly" => read_only);
-readable!(SecurityContext: b"runAsUser" => run_as_user, b"fsGroup" => fs_group);
+readable!(Variable<'a> [name]: b"name" => name, b"value" => value);
+readable!(VolumeMount<'a> [name mount_path]: b"name" => name, b"mountPath" => mount_path);
+readable!(VolumeDevice<'a> [name device_path]: b"name" => name, b"devicePath" => device_path);
+readable!(Volume<'a> [name]: b"name" => name, b"persistentVolumeClaim" => persistent_volume_claim);
+readable!(Claim<'a> [claim_name]: b"claimName" => claim_name, b"readOnly" => read_only);
+readable!(SecurityContext []: b"runAsUser" => run_as_user, b"fsGroup" => fs_group);
 
 impl<'a> Readable<'a> for Map<'a> {
     fn read(json: &mut Json<'a>) -> Read<Self> {

@@ -125,6 +125,12 @@ impl<'a> Json<'a> {
 #[derive(Default)]
 pub struct Text<'a>(Cow<'a, [u8]>);
 
+impl Text<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Deref for Text<'_> {
     type Target = str;
 
@@ -275,6 +281,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_no_text() {
+        let text: Text<'_> = Json::new(b"\"da-\xff\"").read().unwrap();
+        assert_eq!(&*text, "");
+        assert!(Json::new(b"\"\\u12\"").read::<Text<'_>>().is_none());
     }
 
     #[test]
