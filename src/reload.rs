@@ -5,11 +5,12 @@
 
 mod client_ca;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
 use crate::config::{self, Config, MAX_FILE};
@@ -18,6 +19,9 @@ use crate::telemetry::{Health, Metrics};
 pub use client_ca::ClientCa;
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// One byte more than a configuration may hold, for that to be seen.
+const MOST: u64 = MAX_FILE as u64 + 1;
 
 /// The name of this part in the health report.
 const PART: &str = "configuration";
@@ -121,14 +125,18 @@ impl Reload {
 }
 
 async fn read(path: &Path) -> Result<String, Error> {
-    self::text(path).await.map_err(|why| Error::Read { path: path.to_owned(), why })
+    text(path, MOST).await.map_err(|why| Error::Read { path: path.to_owned(), why })
 }
 
-/// Reads a file, not more of it than a configuration may hold.
-async fn text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    tokio::fs::File::open(path).await?.take(MAX_FILE as u64 + 1).read_to_string(&mut text).await?;
-    Ok(text)
+/// Reads at most so many bytes of a file. In one go: `tokio::fs` hands each part of it, each second, to another thread.
+pub(crate) async fn text(path: &Path, most: u64) -> std::io::Result<String> {
+    let path = path.to_owned();
+    let read = move || {
+        let mut text = String::new();
+        File::open(path)?.take(most).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    tokio::task::spawn_blocking(read).await?
 }
 
 #[cfg(test)]

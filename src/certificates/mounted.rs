@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
-use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 use super::Error;
+use crate::reload;
 use crate::tls::{self, CA_CRT, END, TLS_CRT, TLS_KEY};
 
 /// The most that a file may hold, in bytes.
@@ -111,12 +111,7 @@ async fn read_once(directory: &Path) -> Result<Files, Error> {
 }
 
 async fn text(path: PathBuf) -> Result<String, Error> {
-    let read = async {
-        let mut text = String::new();
-        tokio::fs::File::open(&path).await?.take(MAX).read_to_string(&mut text).await?;
-        Ok(text)
-    };
-    read.await.map_err(|why| Error::Read { path, why })
+    reload::text(&path, MAX).await.map_err(|why| Error::Read { path, why })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{EVERY, text};
+use super::{EVERY, MOST, text};
 use crate::tls::{self, Clients, Serving};
 
 /// The file, and what it held when it was last taken or refused.
@@ -61,7 +61,7 @@ impl ClientCa {
 
     async fn take(&mut self) -> Result<(), Error> {
         let path = || self.path.clone();
-        let ca = text(&self.path).await.map_err(|why| Error::Read { path: path(), why })?;
+        let ca = text(&self.path, MOST).await.map_err(|why| Error::Read { path: path(), why })?;
         if ca != self.seen {
             let clients = Clients::of(&ca).map_err(|why| Error::Refused { path: path(), why })?;
             self.serving.know(clients);
