@@ -1,5 +1,5 @@
 # Each does its whole job on a bare Debian machine with Rust and Go, as root: what is missing it installs.
-.PHONY: demo test celestia model faults soak rolling rotate scale fuzz hostile rights chart page docs reproducible bench instructions lint
+.PHONY: demo test celestia kubo model faults soak rolling rotate scale fuzz hostile rights chart page docs reproducible bench instructions lint
 
 # Two nodes that start too early get to know each other, on a real cluster.
 demo:
@@ -12,6 +12,10 @@ test:
 # Real Celestia nodes, a bridge and a light node on a chain of their own, start before Torch does.
 celestia:
 	@tests/celestia/run
+
+# Two real IPFS nodes do so, by the start lines of docs/networks.md.
+kubo:
+	@tests/kubo/run
 
 # Every course of events around the plan, within bounds: no restart too many, no deadlock.
 model:
