@@ -178,7 +178,7 @@ pub struct NotAReview(serde_json::Error);
 /// Answers a review: always allowed, perhaps with a patch.
 ///
 /// # Errors
-/// Only where there is no `request.uid` to answer to.
+/// Only where there is no `request.uid`, of at most 128 bytes, to answer to, or none can be told.
 pub fn review(body: &[u8], input: Input<'_>) -> Result<Answer, NotAReview> {
     match view::read(body, |request| concerned(request, input).is_ok()) {
         Some(request) => Ok(answer(&request.uid, decide(&request, input))),

@@ -5,7 +5,7 @@
 # COMMAND then runs with them in TRUSTED_PEERS, where Torch looks for them, and behind each of the
 # flags that take them; or, where there are none to be had, without.
 set -u
-flags=${TRUSTED_PEERS_FLAG:---headers.trusted-peers}           # one or more, separated by spaces
+flags=${TRUSTED_PEERS_FLAG---headers.trusted-peers}            # one or more, separated by spaces; or none
 file=${TRUSTED_PEERS_PATH:-/tmp}/TRUSTED_PEERS
 seconds=${TORCH_WAIT:-60}                                      # to wait for Torch; 0: do not ask; or: forever
 account=${SERVICE_ACCOUNT:-/var/run/secrets/kubernetes.io/serviceaccount}

@@ -197,8 +197,9 @@ fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Resu
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
         return Ok(());
     };
-    if spec.volumes.iter().flatten().any(|v| v.name == *nearest.name && v.persistent_volume_claim.is_some()) {
-        return Err(NoMount::AlreadyPersistent);
+    if let Some((_, claim)) = claims(spec).find(|(volume, _)| volume.name == *nearest.name) {
+        let read_only = nearest.read_only || claim.read_only;
+        return Err(if read_only { NoMount::ReadOnly } else { NoMount::AlreadyPersistent });
     }
     if trim(&nearest.mount_path) == path { Err(NoMount::Occupied) } else { Ok(()) }
 }

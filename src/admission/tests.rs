@@ -371,6 +371,34 @@ fn what_lacks_a_name_is_not_read() {
 }
 
 #[test]
+fn null_is_as_if_it_were_not_there() {
+    let mut nulls = pod("da-full-1");
+    nulls["metadata"]["annotations"] = json!({"a": null});
+    nulls["spec"]["containers"][0]["env"] = Value::Null;
+    nulls["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"] = Value::Null;
+    assert_eq!(patched(&nulls, &["da-bridge-1"]).1, "injected_with_mount");
+}
+
+#[test]
+fn a_claim_that_is_mounted_read_only_keeps_no_file() {
+    let label = |break_it: fn(&mut Value)| {
+        let mut pod = pod("da-full-1");
+        pod["spec"]["containers"][1]["volumeMounts"] = json!([{"name": "data", "mountPath": "/tmp"}]);
+        break_it(&mut pod["spec"]);
+        patched(&pod, &["da-bridge-1"]).1
+    };
+    assert_eq!(label(|_| {}), "injected_already_persistent");
+    assert_eq!(
+        label(|s| s["containers"][1]["volumeMounts"][0]["readOnly"] = json!(true)),
+        "injected_volume_read_only"
+    );
+    assert_eq!(
+        label(|s| s["volumes"][0]["persistentVolumeClaim"]["readOnly"] = json!(true)),
+        "injected_volume_read_only"
+    );
+}
+
+#[test]
 fn annotations_that_are_full_stay_as_they_are() {
     let mut full = pod("da-full-1");
     full["metadata"]["annotations"] = json!({"a": "x".repeat(256 * 1024 - 20)});

@@ -174,6 +174,7 @@ pub(super) struct Variable<'a> {
 pub(super) struct VolumeMount<'a> {
     pub name: Text<'a>,
     pub mount_path: Text<'a>,
+    pub read_only: bool,
 }
 
 #[derive(Default)]
@@ -200,7 +201,8 @@ pub(super) struct SecurityContext {
     pub fs_group: Option<i64>,
 }
 
-/// Reads the fields of a map by their names. Others are skipped; those in brackets may not be missing or empty.
+/// Reads the fields of a map by their names, as an API server does: `null` is as if it were not there. Others are
+/// skipped; those in brackets may not be missing or empty.
 macro_rules! readable {
     ($type:ty [$($needed:ident)*]: $($name:literal => $field:ident),+) => {
         impl<'a> Readable<'a> for $type {
@@ -208,7 +210,7 @@ macro_rules! readable {
                 let mut map = Self::default();
                 json.fields(|field, json| {
                     match field {
-                        $($name => map.$field = json.read()?,)+
+                        $($name => map.$field = json.read::<Option<_>>()?.unwrap_or_default(),)+
                         _ => json.skip()?,
                     }
                     Some(())
@@ -227,7 +229,8 @@ readable!(Spec<'a> []: b"containers" => containers, b"initContainers" => init_co
 readable!(Container<'a> [name]: b"name" => name, b"env" => env, b"volumeMounts" => volume_mounts,
     b"volumeDevices" => volume_devices, b"securityContext" => security_context, b"restartPolicy" => restart_policy);
 readable!(Variable<'a> [name]: b"name" => name, b"value" => value);
-readable!(VolumeMount<'a> [name mount_path]: b"name" => name, b"mountPath" => mount_path);
+readable!(VolumeMount<'a> [name mount_path]: b"name" => name, b"mountPath" => mount_path,
+    b"readOnly" => read_only);
 readable!(VolumeDevice<'a> [name device_path]: b"name" => name, b"devicePath" => device_path);
 readable!(Volume<'a> [name]: b"name" => name, b"persistentVolumeClaim" => persistent_volume_claim);
 readable!(Claim<'a> [claim_name]: b"claimName" => claim_name, b"readOnly" => read_only);

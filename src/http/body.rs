@@ -21,7 +21,7 @@ pub(super) const MOST: usize = 4 * 1024 * 1024;
 const SMALL: u64 = 32 * 1024;
 
 /// How many larger ones are held at once, of one address no more than one: what fills the other is not that of
-/// the API server. What a review is read into may be five times as large as it is.
+/// the API server. What is read of a review takes some MB at the most, since its entries are counted.
 const LARGE_AT_ONCE: usize = 2;
 
 /// How long the leave for a larger one, and then the body itself, is waited for: with both the answer is

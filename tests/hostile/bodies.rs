@@ -41,15 +41,17 @@ fn with_object(namespace: &str, uid: &str, object: &str) -> Vec<u8> {
 pub fn bombs(namespace: &str) -> Vec<Vec<u8>> {
     let pod = |spec: String| format!(r#"{{"metadata":{{"name":"da-full-1"}},"spec":{{{spec}}}}}"#);
     let list = |entry: &str| vec![entry; LARGE / (entry.len() + 1)].join(",");
-    let few = |entry: &str| vec![entry; 9_999].join(",");
+    let few = |entry: &str, times: usize| vec![entry; times].join(",");
     let keys: Vec<String> = (0..LARGE / 12).map(|n| format!(r#""{n:06}":"""#)).collect();
-    let env = format!(r#"{{"name":"","env":[{}]}}"#, few(r#"{"name":""}"#));
+    // Of 17 a list has room for 32, and what is escaped is copied.
+    let env = format!(r#"{{"name":"a","env":[{}]}}"#, few(r#"{"name":"\n"}"#, 17));
     let objects = [
-        pod(format!(r#""containers":[{}]"#, list(r#"{"name":""}"#))),
-        pod(format!(r#""volumes":[{}]"#, list(r#"{"name":""}"#))),
-        pod(format!(r#""containers":[{{"name":"da","env":[{}]}}]"#, list(r#"{"name":""}"#))),
-        // Within every bound.
+        pod(format!(r#""containers":[{}]"#, list(r#"{"name":"a"}"#))),
+        pod(format!(r#""volumes":[{}]"#, list(r#"{"name":"a"}"#))),
+        pod(format!(r#""containers":[{{"name":"da","env":[{}]}}]"#, list(r#"{"name":"a"}"#))),
         pod(format!(r#""containers":[{}]"#, list(&env))),
+        // Within every bound.
+        pod(format!(r#""containers":[{}],"x":"{}""#, few(&env, 10_000 / 18), "x".repeat(LARGE / 2))),
         format!(r#"{{"metadata":{{"name":"da-full-1","annotations":{{{}}}}},"spec":{{}}}}"#, keys.join(",")),
         format!(
             r#"{{"metadata":{{"name":"da-full-1","x":{}{}}},"spec":{{}}}}"#,

@@ -7,5 +7,4 @@ ipfs bootstrap rm --all
 ipfs config --json Discovery.MDNS.Enabled false
 # shellcheck source=/dev/null
 . /scripts/peers.sh
-unset IFS
 exec ipfs daemon

@@ -8,8 +8,8 @@ use std::ops::Deref;
 
 use super::scan;
 
-/// How many entries a list or map may have. What is read of an entry can be ten times as large as its text, so that
-/// without a bound one review could take more memory than there is.
+/// How many entries all lists and maps that are read may have together. What is read of an entry can be ten times as
+/// large as its text, so that without a bound one review could take more memory than there is.
 const MOST_ENTRIES: usize = 10_000;
 
 /// What is not as it should be is none, and what is wrong with it nobody asks.
@@ -18,6 +18,8 @@ pub type Read<T> = Option<T>;
 /// A reader of JSON.
 pub struct Json<'a> {
     rest: &'a [u8],
+    /// Of [`MOST_ENTRIES`].
+    entries_left: usize,
 }
 
 /// What can be read.
@@ -27,7 +29,7 @@ pub trait Readable<'a>: Sized {
 
 impl<'a> Json<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        Self { rest: text }
+        Self { rest: text, entries_left: MOST_ENTRIES }
     }
 
     pub fn read<T: Readable<'a>>(&mut self) -> Read<T> {
@@ -86,6 +88,11 @@ impl<'a> Json<'a> {
                 _ => return None,
             }
         }
+    }
+
+    fn count_entry(&mut self) -> Read<()> {
+        self.entries_left = self.entries_left.checked_sub(1)?;
+        Some(())
     }
 
     /// What comes next, white space left out.
@@ -194,34 +201,32 @@ impl<'a, T: Readable<'a>> Readable<'a> for Option<T> {
     }
 }
 
-/// A list, of [`MOST_ENTRIES`] at most.
 impl<'a, T: Readable<'a>> Readable<'a> for Vec<T> {
     fn read(json: &mut Json<'a>) -> Read<Self> {
         let mut list = Self::new();
         json.each(b'[', b']', |json| {
-            let entry = json.read()?;
-            push(&mut list, entry)
+            json.count_entry()?;
+            list.push(json.read()?);
+            Some(())
         })?;
         Some(list)
     }
 }
 
-/// A map, of [`MOST_ENTRIES`] at most.
-impl<'a, T: Readable<'a>> Readable<'a> for Vec<(Text<'a>, T)> {
+/// As an API server reads a map of texts: `null` is an empty one.
+impl<'a> Readable<'a> for Vec<(Text<'a>, Text<'a>)> {
     fn read(json: &mut Json<'a>) -> Read<Self> {
         let mut map = Self::new();
         json.each(b'{', b'}', |json| {
+            json.count_entry()?;
             let key = json.read()?;
             json.take(b':')?;
-            let value = json.read()?;
-            push(&mut map, (key, value))
+            let value: Option<_> = json.read()?;
+            map.push((key, value.unwrap_or_default()));
+            Some(())
         })?;
         Some(map)
     }
-}
-
-fn push<T>(list: &mut Vec<T>, entry: T) -> Read<()> {
-    (list.len() < MOST_ENTRIES).then(|| list.push(entry))
 }
 
 #[cfg(test)]
@@ -234,9 +239,16 @@ mod tests {
     impl<'a> Readable<'a> for Value {
         fn read(json: &mut Json<'a>) -> Read<Self> {
             match json.peek()? {
-                b'{' => json.read().map(|map: Vec<(Text<'_>, Self)>| {
-                    map.iter().map(|(k, v)| (k.to_string(), v.clone())).collect()
-                }),
+                b'{' => {
+                    let mut map = serde_json::Map::new();
+                    json.each(b'{', b'}', |json| {
+                        let key: Text<'_> = json.read()?;
+                        json.take(b':')?;
+                        map.insert(key.to_string(), json.read()?);
+                        Some(())
+                    })?;
+                    Some(map.into())
+                }
                 b'[' => json.read().map(Self::Array),
                 b'"' => json.read().map(|text: Text<'_>| text.to_string().into()),
                 _ => serde_json::from_slice(json.value()?).ok(),
@@ -291,13 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_and_a_map_have_so_many_entries_and_no_more() {
-        let list = |entries: usize| format!("[{}]", vec!["1"; entries].join(","));
-        let map = |entries: usize| format!("{{{}}}", vec!["\"a\":1"; entries].join(","));
-        let read_list = |text: String| Json::new(text.as_bytes()).read::<Vec<i64>>().map(|list| list.len());
+    fn lists_and_maps_have_so_many_entries_together_and_no_more() {
+        let lists = |entries: usize| format!("[{}]", vec!["[1,1,1]"; entries / 4].join(","));
+        let map = |entries: usize| format!("{{{}}}", vec!["\"a\":\"b\""; entries].join(","));
+        let read_lists = |text: String| Json::new(text.as_bytes()).read::<Vec<Vec<i64>>>().is_some();
         let read_map =
-            |text: String| Json::new(text.as_bytes()).read::<Vec<(Text<'_>, i64)>>().map(|map| map.len());
-        assert_eq!([read_list(list(MOST_ENTRIES)), read_map(map(MOST_ENTRIES))], [Some(MOST_ENTRIES); 2]);
-        assert_eq!([read_list(list(MOST_ENTRIES + 1)), read_map(map(MOST_ENTRIES + 1))], [None; 2]);
+            |text: String| Json::new(text.as_bytes()).read::<Vec<(Text<'_>, Text<'_>)>>().is_some();
+        assert_eq!([read_lists(lists(MOST_ENTRIES)), read_map(map(MOST_ENTRIES))], [true; 2]);
+        assert_eq!([read_lists(lists(MOST_ENTRIES + 4)), read_map(map(MOST_ENTRIES + 1))], [false; 2]);
     }
 }

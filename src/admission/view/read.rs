@@ -8,7 +8,7 @@ use super::{MAX_UID, Metadata, Request};
 /// neither is it told whether it is sound.
 ///
 /// API servers write fields in the order of their Go types: what is asked stands before the pod, its
-/// metadata before its spec. A review in another order is read to its end.
+/// metadata before its spec. Of a review in another order less may be known when that is asked.
 pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> Read<Request<'a>> {
     let mut reader = Reader { request: Request::default(), is_concerned, concerned: None };
     let mut json = Json::new(body);
