@@ -6,6 +6,8 @@ use serde_json::Value;
 /// The length of most patches, in bytes; it is no limit.
 const USUAL: usize = 1024;
 
+const ADD: &[u8] = br#"{"op":"add","path":""#;
+
 /// A JSON Patch (RFC 6902) of `add` and `replace`, the only operations that Torch needs.
 ///
 /// It is written at once as it is sent: trees of values, to be written afterwards, cost as much as all the rest of
@@ -51,10 +53,10 @@ impl Patch {
     /// Appends to a list that may not be `there` yet what `value` writes.
     pub(super) fn append(&mut self, list: [&str; 2], there: bool, value: impl FnOnce(&mut Vec<u8>)) {
         if there {
-            self.write(br#"{"op":"add","path":""#, &[list[0], list[1], "/-"], value);
+            self.write(ADD, &[list[0], list[1], "/-"], value);
             return;
         }
-        self.write(br#"{"op":"add","path":""#, &list, |json| {
+        self.write(ADD, &list, |json| {
             json.push(b'[');
             value(json);
             json.push(b']');
@@ -62,7 +64,7 @@ impl Patch {
     }
 
     pub(super) fn add(&mut self, path: &[&str], value: &impl Serialize) {
-        self.write(br#"{"op":"add","path":""#, path, as_json(value));
+        self.write(ADD, path, as_json(value));
     }
 
     pub(super) fn replace(&mut self, path: &[&str], value: &impl Serialize) {
