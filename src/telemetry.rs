@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_protobuf};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use ring::digest::{SHA256, digest};
 use tracing_subscriber::EnvFilter;
@@ -103,11 +103,11 @@ impl Default for Metrics {
             ConstGauge::new(1_i64),
         );
         // From 16 µs to 0.5 s; API servers wait for 2 s.
-        let admission_duration = Histogram::new(exponential_buckets(16e-6, 2.0, 16));
+        let admission_duration = histogram(16e-6, 16);
         let help = "How long an admission review was worked on, once it was read";
         registry.register_with_unit("admission_duration", help, Unit::Seconds, admission_duration.clone());
         // From 1 ms to 16 s, which is longer than any probe may take.
-        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(1e-3, 2.0, 15));
+        let times: fn() -> Histogram = || histogram(1e-3, 15);
         let probe_duration = Family::new_with_constructor(times);
         let help = "How long an attempt to learn a node's peer id took";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, Clone::clone(&probe_duration));
@@ -226,11 +226,25 @@ impl Metrics {
         text
     }
 
+    /// The same in Prometheus' own form, delimited messages, which alone has native histograms.
+    pub fn protobuf_with(&self, more: &Registry) -> Vec<u8> {
+        let encode = |registry| prometheus_protobuf::encode_to_vec(registry).expect("a Vec takes everything");
+        [encode(&self.registry), encode(more)].concat()
+    }
+
     /// The metrics alone.
     #[cfg(test)]
     pub fn text(&self) -> String {
         self.text_with(&Registry::default())
     }
+}
+
+/// One with so many classic buckets, each twice as wide as the one before, and with native ones as Prometheus has them
+/// for what it says of itself: each a tenth wider, at most 100 of them.
+fn histogram(first: f64, buckets: u16) -> Histogram {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let native = NativeHistogramConfig::default().max_buckets(100).min_reset_duration(HOUR);
+    Histogram::new_classic_and_native(exponential_buckets(first, 2.0, buckets), native)
 }
 
 fn set(gauges: &Family<Outcome, Gauge>, values: [(&'static str, usize); 2]) {

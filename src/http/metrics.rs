@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -17,10 +17,27 @@ use super::Context;
 use crate::plan::{NodeState, Reach, Wait};
 use crate::telemetry::Reason;
 
-const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
-pub(super) async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, FORM)], context.metrics.text_with(&nodes(&context)))
+pub(super) async fn metrics(State(context): State<Arc<Context>>, headers: HeaderMap) -> Response {
+    let (metrics, nodes) = (&context.metrics, nodes(&context));
+    if wants_protobuf(&headers) {
+        return ([(header::CONTENT_TYPE, PROTOBUF)], metrics.protobuf_with(&nodes)).into_response();
+    }
+    ([(header::CONTENT_TYPE, TEXT)], metrics.text_with(&nodes)).into_response()
+}
+
+/// Whether protobuf is named before all text: Prometheus names what it likes best first, and protobuf only where it
+/// takes native histograms or is told to.
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut forms = accepted.flat_map(|value| value.split(',')).map(str::trim_start);
+    let is_protobuf = |form: &str| form.starts_with("application/vnd.google.protobuf");
+    let is_text = |form: &str| form.contains("text") || form.starts_with("*/*");
+    let first = forms.find(|form| is_protobuf(form) || is_text(form));
+    first.is_some_and(|form| is_protobuf(form) && form.contains("encoding=delimited"))
 }
 
 /// An address, by the labels of the original Torch's gauge.

@@ -52,7 +52,7 @@ fn document() -> Value {
         "/genAll": {"post": generate_all(&mut schemas)},
         "/healthz": plain("healthz", "Whether the process answers", &text("ok"), None),
         "/readyz": readyz(),
-        "/metrics": plain("metrics", "The metrics", &media("application/openmetrics-text", &json!({"type": "string"})), None),
+        "/metrics": plain("metrics", "The metrics, in the first of these forms that is accepted", &forms_of_metrics(), None),
         "/status": plain("status", "How all nodes stand", &json_of::<Status<'_>>(&mut schemas), Some("403")),
         "/status/events": plain("statusEvents", "The same, and again whenever it has changed", &media("text/event-stream", &json!({"type": "string"})), Some("403")),
     });
@@ -145,6 +145,14 @@ fn plain(id: &str, summary: &str, answer: &Value, refused: Option<&str>) -> Valu
     }
     let servers = json!([{"url": "http://localhost:8080", "description": "The plain port"}]);
     json!({"servers": servers, "get": {"operationId": id, "summary": summary, "responses": responses}})
+}
+
+fn forms_of_metrics() -> Value {
+    json!({
+        "application/openmetrics-text": {"schema": {"type": "string"}},
+        // By OpenAPI 3.1 what is no text has no schema.
+        "application/vnd.google.protobuf": {},
+    })
 }
 
 fn readyz() -> Value {

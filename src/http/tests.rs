@@ -485,3 +485,34 @@ async fn the_leader_shows_each_node_as_it_is_now_and_others_show_none() {
     let text = scrape(&context).await;
     assert!(!text.contains("multiaddr") && text.contains("torch_leader"), "{text}");
 }
+
+#[tokio::test]
+async fn native_histograms_are_for_whoever_names_protobuf_first() {
+    let Bed { context, .. } = bed(&BOTH);
+    let scrape = async |accept: &'static str| {
+        let request = http::Request::get("/metrics").header("accept", accept).body(Body::empty()).unwrap();
+        let response = plain_routes(context.clone()).oneshot(request).await.unwrap();
+        let form = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (form, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    // As Prometheus 3 asks: with native histograms, and without.
+    let (form, body) = scrape(
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+         application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.1",
+    )
+    .await;
+    assert!(form.starts_with("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily;"));
+    for name in ["torch_admission_duration_seconds", "multiaddr"] {
+        assert!(body.windows(name.len()).any(|part| part == name.as_bytes()), "{name} is not there");
+    }
+    for accept in [
+        "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        "text/plain, application/vnd.google.protobuf; encoding=delimited",
+        "application/vnd.google.protobuf; encoding=compact-text",
+        "*/*",
+        "",
+    ] {
+        let (form, body) = scrape(accept).await;
+        assert!(form.starts_with("application/openmetrics-text") && body.ends_with(b"# EOF\n"), "{accept}");
+    }
+}

@@ -34,6 +34,7 @@ live() {
   begin_stream
   change_configuration
   save_metrics
+  [ "$space" != chart-own ] || check_with_prometheus
   roll_over
   roll_back
   end_stream

@@ -110,5 +110,9 @@ go_program() {
   echo "$folder/${package##*/}"
 }
 
-# Prometheus's tool for rules and metrics, without what finds targets in clouds.
-promtool_program() { go_program github.com/prometheus/prometheus/cmd/promtool@v0.316.0 remove_all_sd; }
+helm_program() { go_program helm.sh/helm/v4/cmd/helm@v4.3.1; }
+
+# Prometheus, and its tool for rules and metrics, without what finds targets in clouds.
+prometheus_source=github.com/prometheus/prometheus/cmd
+promtool_program() { go_program "$prometheus_source/promtool@v0.316.0" remove_all_sd; }
+prometheus_program() { go_program "$prometheus_source/prometheus@v0.316.0" remove_all_sd; }
