@@ -21,7 +21,7 @@ pub use mount::NoMount;
 use mount::{Mount, mount};
 pub use patch::{Operation, Patch};
 use patch::{as_json, variable};
-use view::{Container, Map, Pod, Request};
+use view::{Container, List, Map, Pod, Request, Variable};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -224,22 +224,23 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     let Concerned { pod, who, mesh } = concerned(request, input)?;
     let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
-    let set = container.env.iter().flatten().position(|v| v.name == *TRUSTED_PEERS);
+    let set = container.variable(TRUSTED_PEERS).ok_or(Unchanged::Unreadable)?;
     if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
     let value = join(&mesh.config.trusted_peers(&mesh.book, who));
     if value.is_empty() {
-        return Err(set.map_or(Unchanged::NothingKnown, |_| Unchanged::AlreadySet));
+        return Err(if set.is_some() { Unchanged::AlreadySet } else { Unchanged::NothingKnown });
     }
     if TRUSTED_PEERS.len() + value.len() + 2 > MAX_VARIABLE {
         return Err(Unchanged::ValueTooLong);
     }
-    let mount = mount(settings, pod.spec, container);
-    if let Some(i) = set {
+    let mounts = container.volume_mounts.as_ref().map_or(Some(Vec::new()), List::read);
+    let mount = mount(settings, pod.spec, container, &mounts.ok_or(Unchanged::Unreadable)?);
+    if let Some(set) = set {
         let mounted = pod.metadata.annotation(INJECTED) != Some(TRUSTED_PEERS);
         let no_mount = mount.err().filter(|_| !mounted);
-        return Ok(Decision::Given { patch: refresh(&at, i, container, &value), no_mount });
+        return Ok(Decision::Given { patch: refresh(&at, set, &value), no_mount });
     }
     let patch = patch(pod, &at, container, &value, mount.as_ref().ok());
     Ok(Decision::Injected { patch, no_mount: mount.err() })
@@ -274,10 +275,9 @@ fn patch(
 }
 
 /// Replaces a variable's value by the one of now, unless it is the same.
-fn refresh(at: &str, i: usize, container: &Container<'_>, value: &str) -> Patch {
-    let before = container.env.as_ref().and_then(|env| env.get(i)?.value.as_deref());
+fn refresh(at: &str, (i, variable): (usize, Variable<'_>), value: &str) -> Patch {
     let mut patch = Patch::default();
-    if before.is_some_and(|before| before != value) {
+    if variable.value.is_some_and(|before| before != *value) {
         patch.replace(&[at, "/env/", &i.to_string(), "/value"], &value);
     }
     patch

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::view::{Claim, Container, Spec, Volume};
+use super::view::{Claim, Container, Spec, Volume, VolumeMount};
 use crate::config::{Settings, VolumeSource};
 
 /// The name of a volume that Torch adds to a pod.
@@ -166,9 +166,10 @@ pub(super) fn mount<'a>(
     settings: &'a Settings,
     spec: &'a Spec<'_>,
     container: &'a Container<'_>,
+    mounts: &[VolumeMount<'_>],
 ) -> Result<Mount<'a>, NoMount> {
     let path = settings.trusted_peers_path.as_str();
-    there_already(path, spec, container)?;
+    there_already(path, spec, container, mounts)?;
     if SYSTEM.contains(&path) {
         return Err(NoMount::SystemDirectory);
     }
@@ -188,12 +189,16 @@ pub(super) fn mount<'a>(
 }
 
 /// What is mounted at the path, or nearest above it.
-fn there_already(path: &str, spec: &Spec<'_>, container: &Container<'_>) -> Result<(), NoMount> {
+fn there_already(
+    path: &str,
+    spec: &Spec<'_>,
+    container: &Container<'_>,
+    mounts: &[VolumeMount<'_>],
+) -> Result<(), NoMount> {
     if container.volume_devices.iter().flatten().any(|d| trim(&d.device_path) == path) {
         return Err(NoMount::Occupied);
     }
-    let mounts = container.volume_mounts.iter().flatten();
-    let above = mounts.filter(|m| is_at_or_below(path, trim(&m.mount_path)));
+    let above = mounts.iter().filter(|m| is_at_or_below(path, trim(&m.mount_path)));
     let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
         return Ok(());
     };
@@ -246,11 +251,12 @@ fn writable<'a>(volume: &'a Volume<'_>, claim: &Claim<'_>) -> Result<&'a str, No
 /// Whether programs expect to write to this very directory: the ones that every Unix has for it, and
 /// homes.
 fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
-    let home_of_spec = container.env.iter().flatten().find(|v| v.name == *"HOME");
-    let home = home_of_spec.and_then(|v| v.value.as_deref()).map(trim);
     matches!(path, "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root")
         || path.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'))
-        || home == Some(path)
+        || container
+            .variable("HOME")
+            .flatten()
+            .is_some_and(|(_, home)| home.value.is_some_and(|home| trim(&home) == path))
 }
 
 /// Whether the container can for certain write to a directory that the kubelet makes as root: the

@@ -6,6 +6,7 @@ mod scan;
 
 use serde::Deserialize;
 
+pub(super) use json::List;
 use json::{Json, Read, Readable, Text};
 pub(super) use read::read;
 
@@ -36,7 +37,8 @@ impl<'a> Request<'a> {
     /// The pod whose creation this asks about.
     pub fn created_pod(&self) -> Option<Pod<'_, 'a>> {
         let Kind { group, version, kind } = &self.kind;
-        let is_creation = [&**group, version, kind, &self.operation] == ["", "v1", "Pod", "CREATE"];
+        let is_pod = group.is_empty() && *version == *"v1" && *kind == *"Pod";
+        let is_creation = is_pod && self.operation == *"CREATE";
         let metadata = self.metadata.as_ref().filter(|_| is_creation)?;
         Some(Pod { metadata, spec: &self.spec })
     }
@@ -157,11 +159,19 @@ impl<'a> Spec<'a> {
 #[derive(Default)]
 pub(super) struct Container<'a> {
     pub name: Text<'a>,
-    pub env: Option<Vec<Variable<'a>>>,
-    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    pub env: Option<List<'a, Variable<'a>>>,
+    pub volume_mounts: Option<List<'a, VolumeMount<'a>>>,
     pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
     pub security_context: Option<SecurityContext>,
     restart_policy: Option<Text<'a>>,
+}
+
+impl<'a> Container<'a> {
+    /// The first variable of that name, and the place where it is.
+    pub fn variable(&self, name: &str) -> Read<Option<(usize, Variable<'a>)>> {
+        let Some(env) = self.env.as_ref().filter(|env| env.may_have(name)) else { return Some(None) };
+        Some(env.read()?.into_iter().enumerate().find(|(_, variable)| variable.name == *name))
+    }
 }
 
 #[derive(Default)]

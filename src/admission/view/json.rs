@@ -4,7 +4,10 @@
 //! nothing to find in it. Serde would read it, too, at twice the price: its values go through many hands.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::ops::Deref;
+
+use memchr::{memchr, memmem};
 
 use super::scan;
 
@@ -46,6 +49,7 @@ impl<'a> Json<'a> {
     }
 
     /// A value as it is written.
+    #[inline]
     pub fn value(&mut self) -> Read<&'a [u8]> {
         let length = match self.peek()? {
             b'"' => scan::text(self.rest)?.0,
@@ -96,6 +100,7 @@ impl<'a> Json<'a> {
     }
 
     /// What comes next, white space left out.
+    #[inline]
     fn peek(&mut self) -> Read<u8> {
         while let Some((&next, rest)) = self.rest.split_first() {
             if !next.is_ascii_whitespace() {
@@ -106,11 +111,13 @@ impl<'a> Json<'a> {
         None
     }
 
+    #[inline]
     fn take(&mut self, wanted: u8) -> Read<()> {
         if self.peek()? == wanted { self.pass(1).map(|_| ()) } else { None }
     }
 
     /// The next `length` bytes, which are passed.
+    #[inline]
     fn pass(&mut self, length: usize) -> Read<&'a [u8]> {
         let (passed, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
@@ -118,6 +125,7 @@ impl<'a> Json<'a> {
     }
 
     /// A text with its quotes, and whether it has escapes.
+    #[inline]
     fn quoted(&mut self) -> Read<(&'a [u8], bool)> {
         if self.peek()? != b'"' {
             return None;
@@ -135,6 +143,11 @@ pub struct Text<'a>(Cow<'a, [u8]>);
 impl Text<'_> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// In bytes, as they were sent.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -210,6 +223,31 @@ impl<'a, T: Readable<'a>> Readable<'a> for Vec<T> {
             Some(())
         })?;
         Some(list)
+    }
+}
+
+/// A list that is read when it is asked for: of most containers nobody asks.
+pub struct List<'a, T> {
+    written: &'a [u8],
+    of: PhantomData<T>,
+}
+
+impl<'a, T: Readable<'a>> List<'a, T> {
+    pub fn read(&self) -> Read<Vec<T>> {
+        Json::new(self.written).read()
+    }
+
+    /// Whether that text may be in it: another way to write it has a backslash.
+    pub fn may_have(&self, text: &str) -> bool {
+        memmem::find(self.written, text.as_bytes()).is_some() || memchr(b'\\', self.written).is_some()
+    }
+}
+
+impl<'a, T> Readable<'a> for List<'a, T> {
+    fn read(json: &mut Json<'a>) -> Read<Self> {
+        let is_list = json.peek()? == b'[';
+        let written = json.value()?;
+        is_list.then_some(Self { written, of: PhantomData })
     }
 }
 

@@ -7,6 +7,7 @@ use wide::{u8x16, u8x64};
 
 /// Of the text that begins here: its length with its quotes, and whether it has escapes. Nothing, where it
 /// does not end.
+#[inline]
 pub fn text(json: &[u8]) -> Option<(usize, bool)> {
     let mut at = 1;
     let mut has_escapes = false;
@@ -88,6 +89,9 @@ impl Texts {
 
     fn escaped(&mut self, backslashes: u64) -> u64 {
         let mut escaped = std::mem::take(&mut self.escaped);
+        if backslashes == 0 {
+            return escaped;
+        }
         let mut left = backslashes & !escaped;
         while left != 0 {
             let backslash = left & left.wrapping_neg();
