@@ -12,7 +12,8 @@ use memchr::{memchr, memmem};
 use super::scan;
 
 /// How many entries all lists and maps that are read may have together. What is read of an entry can be ten times as
-/// large as its text, so that without a bound one review could take more memory than there is.
+/// large as its text, so that without a bound one review could take more memory than there is. A [`List`], of which one
+/// or two are read, may have as many again.
 const MOST_ENTRIES: usize = 10_000;
 
 /// What is not as it should be is none, and what is wrong with it nobody asks.
