@@ -18,6 +18,15 @@ check_files() {
   check "files/ are what deploy/helm/sync makes" diff -r "$work/files" "$chart/files"
   check "its version is Torch's" same_version
   check "helm lint" helm lint --strict "$chart" --set-file config="$root/deploy/config.yaml"
+  check "kube-score" is_scored_well
+}
+
+# What it would have otherwise is as it should be: a CPU limit would slow what stands before each pod, a released image
+# does not change, nothing is written but logs, and replicas are spread by topologySpreadConstraints.
+is_scored_well() {
+  render chart-own --skip-tests --set networkPolicy=true | "$kube_score" score --kubernetes-version v1.33 --exit-one-on-warning \
+    --ignore-container-cpu-limit --ignore-test container-image-pull-policy \
+    --ignore-test container-ephemeral-storage-request-and-limit --ignore-test deployment-has-host-podantiaffinity -
 }
 
 same_version() {

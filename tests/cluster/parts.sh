@@ -110,6 +110,9 @@ go_program() {
   echo "$folder/${package##*/}"
 }
 
+# A linter of manifests.
+kube_score_program() { go_program github.com/zegl/kube-score/cmd/kube-score@v1.20.0; }
+
 helm_program() { go_program helm.sh/helm/v4/cmd/helm@v4.3.1; }
 
 # Prometheus, and its tool for rules and metrics, without what finds targets in clouds.

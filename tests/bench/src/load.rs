@@ -15,6 +15,9 @@ const PROCESSOR: &str = "1";
 /// How many connections are used at once.
 const CONNECTIONS: &str = "16";
 
+/// From which length on bodies are sent for longer.
+const LARGE: u64 = 500_000;
+
 /// The script that has wrk say what [`Seen`] reads.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/load.lua");
 
@@ -54,8 +57,10 @@ impl Load {
 }
 
 fn wrk(url: &str, body: &Path, connection: &str) -> anyhow::Result<Seen> {
+    // One that works on all its connections at once may have answered none of 1 MB after a second.
+    let seconds = if std::fs::metadata(body)?.len() > LARGE { "4" } else { "1" };
     let mut command = pinned("wrk");
-    command.args(["-t1", "-c", CONNECTIONS, "-d", "1", "-s", SCRIPT, url, "--"]);
+    command.args(["-t1", "-c", CONNECTIONS, "-d", seconds, "-s", SCRIPT, url, "--"]);
     run(command.arg(body).arg(connection))
 }
 
