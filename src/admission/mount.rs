@@ -14,26 +14,21 @@ const ADDED: &str = "torch-trusted-peers";
 const SUB_PATH: &str = "torch";
 
 /// Directories of every image that are not empty: nothing starts in a container without them.
-const SYSTEM: [&str; 18] = [
-    "/bin",
+const SYSTEM: [&str; 10] = [
     "/dev",
     "/etc",
-    "/lib",
-    "/lib64",
     "/opt",
-    "/sbin",
     "/usr",
-    "/usr/bin",
-    "/usr/lib",
-    "/usr/lib64",
     "/usr/local",
     "/usr/local/bin",
     "/usr/local/lib",
     "/usr/local/sbin",
-    "/usr/sbin",
     "/var",
     "/var/lib",
 ];
+
+/// Directories below `/` and `/usr` in which all is a program's or a library's, however deep.
+const PROGRAMS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
 /// A mount to add.
 pub(super) struct Mount<'a> {
@@ -85,6 +80,8 @@ pub enum NoMount {
     AlreadyPersistent,
     /// Something else is mounted at that very path.
     Occupied,
+    /// The author's mount has a path whose text does not tell where it is: `tmp`, `//tmp`, `/x/../tmp`.
+    UnclearMountPath,
     /// The pod has no PersistentVolumeClaim, and the configuration names none.
     NoClaim,
     /// The pod has several, and the configuration does not say which.
@@ -109,6 +106,7 @@ impl NoMount {
         match self {
             Self::AlreadyPersistent => "injected_already_persistent",
             Self::Occupied => "injected_mount_path_occupied",
+            Self::UnclearMountPath => "injected_unclear_mount_path",
             Self::NoClaim => "injected_no_claim",
             Self::SeveralClaims => "injected_several_claims",
             Self::UnknownVolume => "injected_unknown_volume",
@@ -135,6 +133,9 @@ impl NoMount {
             Self::AlreadyPersistent | Self::NoClaim => None,
             Self::Occupied => Some(
                 "torch: TRUSTED_PEERS set; file not kept: a volume is mounted there. Set another trustedPeersPath",
+            ),
+            Self::UnclearMountPath => Some(
+                "torch: TRUSTED_PEERS set; file not kept: write each mountPath absolute, without `//`, `.` and `..`",
             ),
             Self::SeveralClaims => {
                 Some("torch: TRUSTED_PEERS set; file not kept: several claims. Set volume.claimName")
@@ -170,7 +171,7 @@ pub(super) fn mount<'a>(
 ) -> Result<Mount<'a>, NoMount> {
     let path = settings.trusted_peers_path.as_str();
     there_already(path, spec, container, mounts)?;
-    if SYSTEM.contains(&path) {
+    if is_system(path) {
         return Err(NoMount::SystemDirectory);
     }
     let (volume, claim) = match settings.volume.as_ref().map(|v| &v.source) {
@@ -188,6 +189,11 @@ pub(super) fn mount<'a>(
     Ok(Mount { volume: Cow::Borrowed(volume), claim, path, sub_path })
 }
 
+fn is_system(path: &str) -> bool {
+    let below = path.strip_prefix("/usr/").or(path.strip_prefix('/')).unwrap_or(path);
+    SYSTEM.contains(&path) || below.split('/').next().is_some_and(|first| PROGRAMS.contains(&first))
+}
+
 /// What is mounted at the path, or nearest above it.
 fn there_already(
     path: &str,
@@ -195,7 +201,11 @@ fn there_already(
     container: &Container<'_>,
     mounts: &[VolumeMount<'_>],
 ) -> Result<(), NoMount> {
-    if container.volume_devices.iter().flatten().any(|d| trim(&d.device_path) == path) {
+    let devices = || container.volume_devices.iter().flatten().map(|device| &*device.device_path);
+    if devices().chain(mounts.iter().map(|mount| &*mount.mount_path)).any(is_unclear) {
+        return Err(NoMount::UnclearMountPath);
+    }
+    if devices().any(|device| trim(device) == path) {
         return Err(NoMount::Occupied);
     }
     let above = mounts.iter().filter(|m| is_at_or_below(path, trim(&m.mount_path)));
@@ -211,6 +221,11 @@ fn there_already(
 
 fn trim(path: &str) -> &str {
     path.trim_end_matches('/')
+}
+
+/// API servers take any path, and the kubelet cleans it.
+fn is_unclear(path: &str) -> bool {
+    !path.starts_with('/') || trim(path).split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
 }
 
 fn is_at_or_below(path: &str, directory: &str) -> bool {
@@ -279,5 +294,6 @@ mod tests {
         let list = list.and_then(|(list, _)| list.split_once('[')).expect("the policy has that list").1;
         let named: Vec<&str> = list.split(',').map(|name| name.trim().trim_matches('"')).collect();
         assert_eq!(named, SYSTEM);
+        assert!(policy.contains(&format!("^/(usr/)?({})(/|$)", PROGRAMS.join("|"))));
     }
 }

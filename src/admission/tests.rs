@@ -277,6 +277,11 @@ fn the_mount_follows_the_volumes_of_the_pod() {
     mount_of("da-full-1", "injected_with_mount", |s| {
         s["containers"][1]["volumeMounts"] = json!([{"name": "data", "mountPath": "/tm"}]);
     });
+    for unclear in ["tmp", "//tmp", "/tmp/.", "/x/../tmp/"] {
+        mount_of("da-full-1", "injected_unclear_mount_path", |s| {
+            s["containers"][1]["volumeMounts"] = json!([{"name": "data", "mountPath": unclear}]);
+        });
+    }
     mount_of("da-full-1", "injected_volume_is_a_block_device", |s| {
         s["containers"][0]["volumeDevices"] = json!([{"name": "data", "devicePath": "/dev/xvda"}]);
     });
@@ -321,7 +326,7 @@ fn a_directory_that_nothing_runs_without_is_never_mounted_over() {
         let input = Input { namespace: "da", snapshot: &Snapshot::begin(config.into(), &book(&["b"])) };
         review(request(&pod("a")).to_string().as_bytes(), input).unwrap().decision.label()
     };
-    for system in ["/etc", "/usr/bin/", "/dev", "/var/lib"] {
+    for system in ["/etc", "/usr/bin/", "/bin/sh", "/usr/lib/x86_64-linux-gnu", "/dev", "/var/lib"] {
         assert_eq!(mount(system), "injected_system_directory", "{system}");
     }
     for other in ["/etc/peers", "/usr/share/peers", "/dev/shm", "/var/lib/peers", "/tmp"] {
@@ -413,6 +418,7 @@ fn warnings_are_as_short_as_kubernetes_asks() {
     for why in [
         AlreadyPersistent,
         Occupied,
+        UnclearMountPath,
         NoClaim,
         SeveralClaims,
         UnknownVolume,

@@ -167,10 +167,10 @@ pub(super) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// The first variable of that name, and the place where it is.
+    /// The last variable of that name, which counts, and the place where it is.
     pub fn variable(&self, name: &str) -> Read<Option<(usize, Variable<'a>)>> {
         let Some(env) = self.env.as_ref().filter(|env| env.may_have(name)) else { return Some(None) };
-        Some(env.read()?.into_iter().enumerate().find(|(_, variable)| variable.name == *name))
+        Some(env.read()?.into_iter().enumerate().filter(|(_, variable)| variable.name == *name).last())
     }
 }
 

@@ -167,7 +167,7 @@ impl Events {
     /// # Errors
     /// Where the call fails.
     pub async fn of_node(&self, pod: &str) -> Result<Vec<(Timestamp, String, String)>, Error> {
-        let by = format!("reportingController={CONTROLLER},regarding.name={pod}");
+        let by = format!("reportingController={CONTROLLER},regarding.kind=Pod,regarding.name={pod}");
         let only = ListParams::default().fields(&by);
         let events = call(|| format!("list events of {pod}"), self.api.list(&only)).await?;
         let told = |event: Event| Some((event.event_time?.0, event.reason?, event.note?));

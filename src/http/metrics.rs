@@ -34,7 +34,10 @@ pub(super) async fn metrics(State(context): State<Arc<Context>>, headers: Header
 fn wants_protobuf(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut forms = accepted.flat_map(|value| value.split(',')).map(str::trim_start);
-    let is_protobuf = |form: &str| form.starts_with("application/vnd.google.protobuf");
+    let is_protobuf = |form: &str| {
+        let name = form.split(';').next().unwrap_or_default().trim_end();
+        name.eq_ignore_ascii_case("application/vnd.google.protobuf")
+    };
     let is_text = |form: &str| form.contains("text") || form.starts_with("*/*");
     let first = forms.find(|form| is_protobuf(form) || is_text(form));
     first.is_some_and(|form| is_protobuf(form) && form.contains("encoding=delimited"))

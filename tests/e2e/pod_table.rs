@@ -387,6 +387,16 @@ fn what_is_mounted() -> Vec<Row> {
             Variable,
             json!([mount("s", "/tmp"), mount("data", "/tmp/")]),
         ),
+        mounted("plain", "not absolute", Variable, json!([mount("s", "tmp")])),
+        mounted("plain", "two slashes", Variable, json!([mount("s", "//tmp")])),
+        mounted("plain", "a dot", Variable, json!([mount("s", "/tmp/.")])),
+        mounted("plain", "two dots", Variable, json!([mount("s", "/x/../tmp/")])),
+        mounted("plain", "two dots elsewhere", Variable, json!([mount("s", "/x/..")])),
+        mounted("plain", "dots in a name", VariableAndMount, json!([mount("s", "/.x/..y/z.")])),
+        mounted("plain", "slashes at its end", VariableAndMount, json!([mount("s", "/x//")])),
+        row("a device not absolute", Variable, "claimed", |pod| {
+            pod["spec"]["containers"][1]["volumeDevices"] = json!([device("data", "tmp")]);
+        }),
         row("a device in its place", Variable, "claimed", |pod| {
             pod["spec"]["containers"][1]["volumeDevices"] = json!([device("data", "/tmp/")]);
         }),
@@ -427,7 +437,13 @@ fn whether_it_stays_writable() -> Vec<Row> {
         row("a home", Variable, "home", secured(none(), none())),
         row("the home by its variable", Variable, "web", at_home(json!([home("/peers/")]))),
         row("another home", VariableAndMount, "web", at_home(json!([home("/peers/x")]))),
-        row("two homes", VariableAndMount, "web", at_home(json!([home("/x"), home("/peers")]))),
+        row("two homes", Variable, "web", at_home(json!([home("/x"), home("/peers")]))),
+        row(
+            "two homes, of which the last counts",
+            VariableAndMount,
+            "web",
+            at_home(json!([home("/peers"), home("/x")])),
+        ),
         row("a home without a value", VariableAndMount, "web", at_home(json!([{"name": "HOME"}]))),
     ]
 }

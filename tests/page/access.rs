@@ -60,7 +60,7 @@ fn by_screen_reader(page: &mut Page) {
     let shared = "da-bridge-1-0: complete, in groups pair and light nodes";
     let said = links.len() == 5
         && links[0] == shared
-        && links[4].starts_with("da-light-2: no pod, waits for there is no such pod");
+        && links[4].starts_with("da-light-2: no pod, waits: there is no such pod");
     page.check("each mark says its node, state and wait", said, &links);
     let tables = (names("table"), names("columnheader").len(), names("rowheader"));
     let said =

@@ -14,7 +14,7 @@ pub fn read<'a>(body: &'a [u8], is_concerned: impl Fn(&Request<'a>) -> bool) -> 
     let mut json = Json::new(body);
     let whole = reader.review(&mut json).and_then(|()| json.end());
     let is_enough = whole.is_some() || reader.concerned == Some(false);
-    (is_enough && (1..=MAX_UID).contains(&reader.request.uid.len())).then_some(reader.request)
+    (is_enough && (1..=MAX_UID).contains(&str::len(&reader.request.uid))).then_some(reader.request)
 }
 
 struct Reader<'a, F> {

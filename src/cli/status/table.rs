@@ -34,7 +34,7 @@ pub fn of(status: &Status, bars: bool, now: Timestamp) -> String {
     for (n, (node, wait)) in waiting.enumerate() {
         let gap = if n == 0 { "\n" } else { "" };
         let since = node.since.map(|since| format!(" (for {})", rough(now.duration_since(since))));
-        let _ = writeln!(text, "{gap}{} waits for {}{}", node.pod, wait.message, since.unwrap_or_default());
+        let _ = writeln!(text, "{gap}{} waits: {}{}", node.pod, wait.message, since.unwrap_or_default());
     }
     match &status.leader {
         Some(leader) if *leader != status.answered_by => {
@@ -169,7 +169,7 @@ pair   longer-name  -         -        -          1         -          -
             "since": "1970-01-01T00:08:20Z"});
         let text = shown(&status(json!([node("a-0", wait), node("b-0", json!({}))])), true);
         assert!(
-            text.contains("\na-0 waits for the address of none of its peers is known (for 8 min)\n"),
+            text.contains("\na-0 waits: the address of none of its peers is known (for 8 min)\n"),
             "{text}"
         );
         assert!(text.contains("\npair ██████████░░░░░░░░░░ 1 of 2 complete\n"), "{text}");

@@ -133,7 +133,7 @@ export class Picture {
     write(name, pitch.name ? cut(node.pod, (pitch.x - 4) / CHARACTER) : "");
     const wait = waitOf(node);
     const others = shared ? `, in groups ${node.groups.join(" and ")}` : "";
-    const label = `${node.pod}: ${wordOf(node)}${others}${wait ? `, waits for ${wait}` : ""}`;
+    const label = `${node.pod}: ${wordOf(node)}${others}${wait ? `, waits: ${wait}` : ""}`;
     if (link.ariaLabel !== label) link.ariaLabel = label;
     this.#showFiltered(mark);
   }
