@@ -170,7 +170,7 @@ impl<'a> Container<'a> {
     /// The last variable of that name, which counts, and the place where it is.
     pub fn variable(&self, name: &str) -> Read<Option<(usize, Variable<'a>)>> {
         let Some(env) = self.env.as_ref().filter(|env| env.may_have(name)) else { return Some(None) };
-        Some(env.read()?.into_iter().enumerate().filter(|(_, variable)| variable.name == *name).last())
+        Some(env.read()?.into_iter().enumerate().rfind(|(_, variable)| variable.name == *name))
     }
 }
 
