@@ -60,7 +60,7 @@ fn wrk(url: &str, body: &Path, connection: &str) -> anyhow::Result<Seen> {
     // One that works on all its connections at once may have answered none of 1 MB after a second.
     let seconds = if std::fs::metadata(body)?.len() > LARGE { "4" } else { "1" };
     let mut command = pinned("wrk");
-    command.args(["-t1", "-c", CONNECTIONS, "-d", seconds, "-s", SCRIPT, url, "--"]);
+    command.args(["-t1", "-c", CONNECTIONS, "-d", seconds, "--timeout", "20s", "-s", SCRIPT, url, "--"]);
     run(command.arg(body).arg(connection))
 }
 
