@@ -9,15 +9,18 @@ check_with_prometheus() {
   write_prometheus_configuration >"$work/prometheus.yaml"
   "$prometheus" --config.file="$work/prometheus.yaml" --storage.tsdb.path="$work/prometheus" \
     --web.listen-address="$asked" --log.level=warn >"$work/prometheus.log" 2>&1 &
-  local process=$!
+  scraper=$!
+  # Where a check fails, too: the next run would ask this one.
+  trap 'kill "$scraper"' EXIT
   soon "$space: Prometheus scrapes three replicas" answers 'count(up == 1) == 3'
   soon "$space: native histograms come" answers 'histogram_count(sum(torch_admission_duration_seconds)) > 0'
   soon "$space: and tell rates" answers 'histogram_quantile(0.99, sum(rate(torch_admission_duration_seconds[10s]))) > 0'
   check "$space: without the series of classic ones" answers 'absent(torch_admission_duration_seconds_bucket)'
   soon "$space: all that the dashboard asks is answered" dashboard_is_answered
   check "$space: all alerts are evaluated" alerts_are_evaluated
-  kill "$process"
-  wait "$process" || true
+  trap - EXIT
+  kill "$scraper"
+  wait "$scraper" || true
 }
 
 write_prometheus_configuration() {
