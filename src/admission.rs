@@ -8,10 +8,9 @@ mod patch;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
@@ -21,7 +20,7 @@ pub use mount::NoMount;
 use mount::{Mount, mount};
 pub use patch::{Operation, Patch};
 use patch::{as_json, variable};
-use view::{Container, List, Map, Pod, Request, Variable};
+use view::{Container, Map, Pod, Request, Variable};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -235,8 +234,8 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     if TRUSTED_PEERS.len() + value.len() + 2 > MAX_VARIABLE {
         return Err(Unchanged::ValueTooLong);
     }
-    let mounts = container.volume_mounts.as_ref().map_or(Some(Vec::new()), List::read);
-    let mount = mount(settings, pod.spec, container, &mounts.ok_or(Unchanged::Unreadable)?);
+    let mounts = container.mounts().ok_or(Unchanged::Unreadable)?;
+    let mount = mount(settings, pod.spec, container, &mounts);
     if let Some(set) = set {
         let mounted = pod.metadata.annotation(INJECTED) != Some(TRUSTED_PEERS);
         let no_mount = mount.err().filter(|_| !mounted);
@@ -294,6 +293,13 @@ fn annotate(patch: &mut Patch, pod: Pod<'_, '_>, done: &str) {
         None => patch.add(&["/metadata/annotations"], &BTreeMap::from([(INJECTED, done)])),
     }
 }
+
+/// By what this machine's processor can, where that is known: a twentieth of all that a review costs less.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static BASE64: LazyLock<base64::engine::Simd> =
+    LazyLock::new(|| base64::engine::Simd::standard(base64::engine::general_purpose::PAD));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::prelude::BASE64_STANDARD as BASE64;
 
 /// As the API documents it: the patch in base64. Written by hand, since there is nothing to escape in base64.
 fn answer(uid: &str, decision: Decision) -> Answer {

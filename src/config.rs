@@ -212,7 +212,7 @@ impl Config {
 
     /// What a node is given: the known addresses of its groups' other members, each once, in the
     /// order of the configuration.
-    pub fn trusted_peers(&self, book: &Book, who: Who<'_>) -> Vec<Address> {
+    pub fn trusted_peers<'a>(&self, book: &'a Book, who: Who<'_>) -> Vec<&'a Address> {
         let include_self = self.settings(who).is_some_and(|s| s.include_self);
         let own = book.nodes.get(who.pod).map(|known| &known.address);
         let groups = self.groups_of(who);
@@ -222,7 +222,7 @@ impl Config {
         let is_peer = |pod: &str, address: &Address| pod != who.pod && Some(address) != own;
         let wanted = peers.into_iter().filter(|(_, pod, known)| include_self || is_peer(pod, &known.address));
         let addresses = wanted.map(|(_, _, known)| &known.address);
-        addresses.filter(|&address| given.insert(address)).cloned().collect()
+        addresses.filter(|&address| given.insert(address)).collect()
     }
 
     /// When the last address in these groups was learned.
@@ -231,11 +231,11 @@ impl Config {
     }
 
     /// The known pods that these groups name, with where they are named: as often as that is.
-    fn known_in<'a>(
+    fn known_in<'a, 'b: 'a>(
         &'a self,
         groups: &'a [usize],
-        book: &'a Book,
-    ) -> impl Iterator<Item = ((usize, usize), &'a str, &'a Known)> {
+        book: &'b Book,
+    ) -> impl Iterator<Item = ((usize, usize), &'b str, &'b Known)> {
         book.nodes.iter().flat_map(move |(pod, known)| {
             let places = self.places_of(known.who(pod)).filter(|(group, _)| groups.contains(group));
             places.map(move |&place| (place, pod.as_str(), known))

@@ -149,8 +149,8 @@ impl fmt::Display for Address {
 }
 
 /// Joins addresses to the value of `TRUSTED_PEERS`.
-pub fn join(addresses: &[Address]) -> String {
-    addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(",")
+pub fn join(addresses: &[&Address]) -> String {
+    addresses.iter().map(|address| address.as_str()).collect::<Vec<_>>().join(",")
 }
 
 /// Whether `text` is a DNS name by RFC 1123 (what a Service or a pod can be called by).

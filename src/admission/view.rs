@@ -6,8 +6,7 @@ mod scan;
 
 use serde::Deserialize;
 
-pub(super) use json::List;
-use json::{Json, Read, Readable, Text};
+use json::{Json, List, Read, Readable, Text};
 pub(super) use read::read;
 
 /// The longest uid that is answered to, in bytes; an API server's have 36.
@@ -171,6 +170,11 @@ impl<'a> Container<'a> {
     pub fn variable(&self, name: &str) -> Read<Option<(usize, Variable<'a>)>> {
         let Some(env) = self.env.as_ref().filter(|env| env.may_have(name)) else { return Some(None) };
         Some(env.read()?.into_iter().enumerate().rfind(|(_, variable)| variable.name == *name))
+    }
+
+    /// Its mounts.
+    pub fn mounts(&self) -> Read<Vec<VolumeMount<'a>>> {
+        self.volume_mounts.as_ref().map_or(Some(Vec::new()), List::read)
     }
 }
 

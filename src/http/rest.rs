@@ -288,7 +288,7 @@ fn set_of(name: &str) -> Option<&str> {
 
 impl Asked {
     /// The value for it. A `nodeName` that is not a pod's stands for its first pod.
-    fn trusted_peers(&self) -> Vec<Address> {
+    fn trusted_peers(&self) -> Vec<&Address> {
         let Mesh { config, book, nodes } = &*self.mesh;
         let pods: BTreeSet<&str> =
             nodes.iter().filter(|n| n.node == self.name).map(|n| n.pod.as_str()).collect();

@@ -238,9 +238,11 @@ impl<'a, T: Readable<'a>> List<'a, T> {
         Json::new(self.written).read()
     }
 
-    /// Whether that text may be in it: another way to write it has a backslash.
+    /// Whether that text, whole, may be in it: another way to write it has a backslash.
     pub fn may_have(&self, text: &str) -> bool {
-        memmem::find(self.written, text.as_bytes()).is_some() || memchr(b'\\', self.written).is_some()
+        let is_quote = |at: Option<usize>| at.and_then(|at| self.written.get(at)) == Some(&b'"');
+        let is_whole = |at: usize| is_quote(at.checked_sub(1)) && is_quote(at.checked_add(text.len()));
+        memmem::find_iter(self.written, text).any(is_whole) || memchr(b'\\', self.written).is_some()
     }
 }
 

@@ -1,20 +1,26 @@
 //! How long JSON texts, lists and maps are, told by their quotes and brackets alone, 64 bytes at a time.
 //!
 //! The bits are found as simdjson finds them (G. Langdale, D. Lemire, "Parsing Gigabytes of JSON per Second",
-//! 2019, 3.1).
+//! 2019, 3.1), by what this machine's processor can: what is always inlined is compiled for each kind.
 
-use wide::{u8x16, u8x64};
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x16, u8x64};
 
 /// Of the text that begins here: its length with its quotes, and whether it has escapes. Nothing, where it
 /// does not end.
 #[inline]
 pub fn text(json: &[u8]) -> Option<(usize, bool)> {
+    dispatch!(Level::baseline(), simd => text_by(simd, json))
+}
+
+#[inline(always)]
+fn text_by<S: Simd>(simd: S, json: &[u8]) -> Option<(usize, bool)> {
     let mut at = 1;
     let mut has_escapes = false;
     while at < json.len() {
         // Most texts are shorter than this.
-        let bytes = u8x16::new(first(&json[at..]));
-        let found = (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))).to_bitmask();
+        let bytes = u8x16::simd_from(simd, first(&json[at..]));
+        let found = (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask();
         if found == 0 {
             at += 16;
             continue;
@@ -31,14 +37,19 @@ pub fn text(json: &[u8]) -> Option<(usize, bool)> {
 
 /// The length of the list or map that begins here; nothing, where it does not end. Its depth takes no memory.
 pub fn nested(json: &[u8]) -> Option<usize> {
+    dispatch!(Level::new(), simd => nested_by(simd, json))
+}
+
+#[inline(always)]
+fn nested_by<S: Simd>(simd: S, json: &[u8]) -> Option<usize> {
     let mut depth = 0;
     let mut texts = Texts::default();
     for (i, block) in json.chunks(64).enumerate() {
-        let bytes = u8x64::new(first(block));
-        let are = |byte: u8| bytes.simd_eq(u8x64::splat(byte)).to_bitmask();
+        let bytes = u8x64::simd_from(simd, first(block));
+        let are = |byte: u8| bytes.simd_eq(byte).to_bitmask();
         // By this bit `[` differs from `{`, and `]` from `}`; nothing else becomes one of them that way.
-        let folded = bytes | u8x64::splat(0x20);
-        let are_folded = |byte: u8| folded.simd_eq(u8x64::splat(byte)).to_bitmask();
+        let folded = bytes | 0x20;
+        let are_folded = |byte: u8| folded.simd_eq(byte).to_bitmask();
         let outside = !texts.inside(are(b'"'), are(b'\\'));
         let begins = outside & are_folded(b'{');
         let ends = outside & are_folded(b'}');
@@ -52,6 +63,7 @@ pub fn nested(json: &[u8]) -> Option<usize> {
 }
 
 /// Where the bracket is that ends the outermost of `depth` lists and maps, if here.
+#[inline(always)]
 fn last_end(depth: &mut u32, begins: u64, ends: u64) -> Option<usize> {
     let mut brackets = begins | ends;
     while brackets != 0 {
@@ -80,6 +92,7 @@ struct Texts {
 
 impl Texts {
     /// Which bytes of the next block are within texts; of its quotes those that begin one are.
+    #[inline(always)]
     fn inside(&mut self, quotes: u64, backslashes: u64) -> u64 {
         let quotes = quotes & !self.escaped(backslashes);
         let inside = parity(quotes) ^ self.inside;
@@ -87,11 +100,9 @@ impl Texts {
         inside
     }
 
+    #[inline(always)]
     fn escaped(&mut self, backslashes: u64) -> u64 {
         let mut escaped = std::mem::take(&mut self.escaped);
-        if backslashes == 0 {
-            return escaped;
-        }
         let mut left = backslashes & !escaped;
         while left != 0 {
             let backslash = left & left.wrapping_neg();
@@ -104,6 +115,7 @@ impl Texts {
 }
 
 /// For each bit whether the number of bits up to it, it included, is odd.
+#[inline(always)]
 fn parity(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
@@ -112,6 +124,7 @@ fn parity(mut bits: u64) -> u64 {
 }
 
 /// The first bytes, and zeros where there are fewer.
+#[inline(always)]
 fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or_else(|| {
         let mut padded = [0; N];
