@@ -45,6 +45,11 @@ impl Leadership {
         self.until
     }
 
+    /// Whether somebody else leads by the other; it may be the same a moment later.
+    fn differs_from(&self, other: &Self) -> bool {
+        self.holder != other.holder || self.is_ours() != other.is_ours()
+    }
+
     /// One that `holder` has for ever, for a test.
     #[cfg(test)]
     pub fn of(holder: &str) -> Self {
@@ -76,7 +81,7 @@ impl Election {
         }
     }
 
-    /// Who leads, as it changes.
+    /// Who leads, as it changes. What is borrowed knows of the last renewal, too.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.subscribe()
     }
@@ -160,12 +165,34 @@ impl Election {
         (another || !self.seen.is_there()) && self.seen_at.is_none_or(|at| at.elapsed() < LASTS)
     }
 
+    /// Says who leads; that the Lease was renewed wakes nobody.
     fn publish(&self, until: Option<Instant>) {
-        let holder = self.seen.holder().map(String::from);
-        let before = self.leadership.send_replace(Leadership { holder: holder.clone(), until });
-        let (led, leads) = (before.until.is_some(), until.is_some());
-        if led != leads || before.holder != holder {
-            tracing::info!(identity = self.identity, leads, holder, "leader election");
-        }
+        let now = Leadership { holder: self.seen.holder().map(String::from), until };
+        self.leadership.send_if_modified(|before| {
+            let is_news = before.differs_from(&now);
+            if is_news {
+                let (identity, leads) = (&self.identity, now.is_ours());
+                tracing::info!(identity, leads, holder = now.holder, "leader election");
+            }
+            *before = now;
+            is_news
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_is_no_news_and_a_lead_that_was_over_is() {
+        let begun = Instant::now();
+        let by = |holder: &str, until| Leadership { holder: Some(holder.into()), until };
+        let leads = |seconds| by("a", Some(begun + Duration::from_secs(seconds)));
+        assert!(!leads(600).differs_from(&leads(602)));
+        let ended = by("a", Some(begun));
+        assert!(leads(600).differs_from(&ended) && ended.differs_from(&leads(600)));
+        assert!(!ended.differs_from(&by("a", None)));
+        assert!(by("a", None).differs_from(&by("b", None)));
     }
 }

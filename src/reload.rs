@@ -18,7 +18,8 @@ use crate::telemetry::{Health, Metrics};
 
 pub use client_ca::ClientCa;
 
-const EVERY: Duration = Duration::from_secs(1);
+/// A change of a ConfigMap takes a kubelet up to a minute.
+const EVERY: Duration = Duration::from_secs(2);
 
 /// One byte more than a configuration may hold, for that to be seen.
 const MOST: u64 = MAX_FILE as u64 + 1;
