@@ -45,7 +45,7 @@ impl Leadership {
         self.until
     }
 
-    /// Whether somebody else leads by the other; it may be the same a moment later.
+    /// Whether they do not agree on who leads; it may be otherwise a moment later.
     fn differs_from(&self, other: &Self) -> bool {
         self.holder != other.holder || self.is_ours() != other.is_ours()
     }

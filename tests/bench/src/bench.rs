@@ -17,6 +17,10 @@ use crate::{patches, plot};
 /// How often each server is asked in each case.
 const ROUNDS: usize = 5;
 
+/// How long nobody is asked before each server is: what the one before still does, such as to collect garbage, would
+/// count against this one, on the same processor.
+const REST: Duration = Duration::from_millis(500);
+
 /// How long a server is left alone before its memory is looked at.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -213,6 +217,7 @@ impl<'a> Bench<'a> {
 
     fn ask(&self, server: &Server, review: &Review, load: Load) -> anyhow::Result<Sample> {
         let body = self.body(server, review)?;
+        sleep(REST);
         let before = server.process.cpu()?;
         let seen = load.run(&server.url(review), &body)?;
         let cpu = server.process.cpu()? - before;

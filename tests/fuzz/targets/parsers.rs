@@ -32,7 +32,7 @@ fn check(address: &Address) {
     assert!(text.bytes().all(|b| b.is_ascii_graphic() && !b",\"'`$\\;&|<>(){}".contains(&b)), "{text}");
     assert!(text.ends_with(&format!("/p2p/{}", address.peer())), "{text}");
     assert_eq!(text.parse::<Address>().as_ref(), Ok(address), "it is not read as it is written");
-    assert_eq!(join(&[address.clone(), address.clone()]).split(',').count(), 2);
+    assert_eq!(join(&[address, address]).split(',').count(), 2);
     if let Some((host, port)) = address.host_and_port() {
         assert!(port != 0 && (is_host(&host) || host.parse::<std::net::IpAddr>().is_ok()), "{text}");
     }
