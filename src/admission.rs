@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
@@ -24,6 +26,11 @@ use view::{Container, Map, Pod, Request, Variable};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
+
+/// By what this machine's processor can, where that is known: a twentieth of all that a review costs less.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static BASE64: LazyLock<base64::engine::Simd> =
+    LazyLock::new(|| base64::engine::Simd::standard(base64::engine::general_purpose::PAD));
 
 /// What is decided on, beside the request itself.
 #[derive(Clone, Copy)]
@@ -293,13 +300,6 @@ fn annotate(patch: &mut Patch, pod: Pod<'_, '_>, done: &str) {
         None => patch.add(&["/metadata/annotations"], &BTreeMap::from([(INJECTED, done)])),
     }
 }
-
-/// By what this machine's processor can, where that is known: a twentieth of all that a review costs less.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-static BASE64: LazyLock<base64::engine::Simd> =
-    LazyLock::new(|| base64::engine::Simd::standard(base64::engine::general_purpose::PAD));
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use base64::prelude::BASE64_STANDARD as BASE64;
 
 /// As the API documents it: the patch in base64. Written by hand, since there is nothing to escape in base64.
 fn answer(uid: &str, decision: Decision) -> Answer {

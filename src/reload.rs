@@ -18,7 +18,7 @@ use crate::telemetry::{Health, Metrics};
 
 pub use client_ca::ClientCa;
 
-/// A change of a ConfigMap takes a kubelet up to a minute.
+/// How often files are looked at. A kubelet takes up to a minute to bring a change of a ConfigMap.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// One byte more than a configuration may hold, for that to be seen.
