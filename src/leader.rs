@@ -24,7 +24,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ use crate::plan::{self, Delivery, Memory, Process, Reach, Reason, World};
 use crate::telemetry::{Health, Metrics};
 use crate::view::{self, Snapshot, View};
 
-use acts::MOST_ACTS;
+use acts::MOST_CHECKS;
 use asks::Waiter;
 use discovery::{Discovery, Learned};
 use ledger::{Ledger, Shards};
@@ -121,7 +121,13 @@ pub async fn run(parts: Parts) {
     } = parts;
     let config = Arc::clone(&configs.borrow());
     let mut leader = Leader {
-        tools: Arc::new(Tools { discovery: Discovery::new(cluster.clone()), cluster, restarter, metrics }),
+        tools: Arc::new(Tools {
+            discovery: Discovery::new(cluster.clone()),
+            checks: Semaphore::new(MOST_CHECKS),
+            cluster,
+            restarter,
+            metrics,
+        }),
         health,
         leadership,
         leads: false,
@@ -135,6 +141,7 @@ pub async fn run(parts: Parts) {
         memory: Memory::default(),
         retries: Retries::default(),
         acts: JoinSet::new(),
+        checks: 0,
         dirty: BTreeSet::new(),
         starved: BTreeSet::new(),
         wakes: BTreeSet::new(),
@@ -151,6 +158,8 @@ pub async fn run(parts: Parts) {
 struct Tools {
     cluster: Cluster,
     discovery: Discovery,
+    /// The turns of those who dial known addresses.
+    checks: Semaphore,
     restarter: Restarter,
     metrics: Arc<Metrics>,
 }
@@ -173,6 +182,8 @@ struct Leader {
     memory: Memory,
     retries: Retries,
     acts: JoinSet<Outcome>,
+    /// How many of them dial known addresses.
+    checks: usize,
     /// The meshes to be planned anew.
     dirty: BTreeSet<usize>,
     /// The meshes of which not all acts could begin.
@@ -356,7 +367,7 @@ impl Leader {
         for mesh in mem::take(&mut self.dirty) {
             self.plan(mesh);
         }
-        while self.acts.len() < MOST_ACTS
+        while self.has_room()
             && let Some(mesh) = self.starved.pop_first()
         {
             self.plan(mesh);

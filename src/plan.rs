@@ -85,8 +85,8 @@ pub enum Act {
     Check {
         /// The pod.
         pod: String,
-        /// The address.
-        address: Address,
+        /// The address, and the container that it was learned from.
+        known: Known,
     },
     /// Note that it is to be restarted, where no crash can lose it.
     Note {
@@ -390,8 +390,8 @@ impl<'a> Node<'a> {
         let Some(known) = self.known.filter(|k| k.address.host_and_port().is_some()) else {
             return;
         };
-        if agenda.is_due(&self.trace.check, known.address.as_str()) {
-            agenda.acts.push(Act::Check { pod: self.pod.name.clone(), address: known.address.clone() });
+        if agenda.is_due(&self.trace.check, known) {
+            agenda.acts.push(Act::Check { pod: self.pod.name.clone(), known: known.clone() });
         }
     }
 
@@ -507,7 +507,7 @@ impl Agenda {
     }
 
     /// Whether an act on `subject` may be tried now.
-    fn is_due(&mut self, attempt: &Attempt, subject: &str) -> bool {
+    fn is_due(&mut self, attempt: &Attempt, subject: impl Into<Print>) -> bool {
         if attempt.busy {
             return false;
         }

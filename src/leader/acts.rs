@@ -6,25 +6,35 @@ use jiff::Timestamp;
 
 use super::{Leader, Outcome, Subject, delivery};
 use crate::config::Settings;
-use crate::peers::{Address, Book, Pod};
+use crate::peers::{Book, Known, Pod};
 use crate::plan::{self, Act, Reason};
 
 /// How many acts may be under way at once.
-pub(super) const MOST_ACTS: usize = 64;
+const MOST_ACTS: usize = 64;
+
+/// How many known addresses are dialled at once. One that does not answer takes seconds, and thousands
+/// may be like that.
+pub(super) const MOST_CHECKS: usize = 16;
 
 impl Leader {
     /// Begins an act; says whether there was room for it.
     pub(super) fn begin(&mut self, act: Act) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
-            _ if self.acts.len() >= MOST_ACTS => return false,
+            Act::Check { pod, known } => self.check(&pod, &known),
+            _ if !self.has_room() => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
             Act::Look { pod } => self.look(&pod),
             Act::Deliver { pod, value } => self.deliver(&pod, value),
-            Act::Check { pod, address } => self.check(&pod, address),
             Act::Evict { pod, reason } => self.evict(&pod, reason),
         }
         true
+    }
+
+    /// Whether another act may begin. Checks wait for one another: they only tell how things are, and must
+    /// not keep back what changes them.
+    pub(super) fn has_room(&self) -> bool {
+        self.acts.len() - self.checks < MOST_ACTS
     }
 
     fn note(&mut self, name: &str, reason: Reason) {
@@ -83,13 +93,15 @@ impl Leader {
         });
     }
 
-    fn check(&mut self, name: &str, address: Address) {
+    fn check(&mut self, name: &str, known: &Known) {
         let Some((.., subject)) = self.subject(name) else {
             return;
         };
-        let tools = Arc::clone(&self.tools);
-        self.memory.trace_mut(&subject.uid).check.begin(address.as_str());
+        let (address, tools) = (known.address.clone(), Arc::clone(&self.tools));
+        self.memory.trace_mut(&subject.uid).check.begin(known);
+        self.checks += 1;
         self.acts.spawn(async move {
+            let _turn = tools.checks.acquire().await;
             let reach = tools.discovery.check(&address).await;
             Outcome::Checked(subject, reach)
         });

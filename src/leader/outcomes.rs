@@ -11,8 +11,10 @@ use crate::cluster::{Events, ExecError};
 use crate::peers::{Book, Known};
 use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reason, Trace};
 
-/// How often a known address is dialled again.
+/// How often a known address is dialled again, where there are few.
 const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// Where there are many, how far apart: what dialling costs does not grow with the nodes.
+const CHECK_APART: SignedDuration = SignedDuration::from_secs(2);
 const PROBE_PACE: Pace =
     Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
@@ -148,6 +150,8 @@ impl Leader {
     }
 
     fn checked(&mut self, of: &Subject, reach: Reach) {
+        self.checks -= 1;
+        let every = self.check_every();
         let trace = self.memory.trace_mut(&of.uid);
         if trace.reach.as_ref().is_some_and(|before| *before != reach) {
             tracing::info!(pod = of.pod, ?reach, "its address");
@@ -155,7 +159,10 @@ impl Leader {
         let now = Timestamp::now();
         match &reach {
             Reach::Reachable => {
-                trace.check.succeed(Some(now + CHECK_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())))
+                // At first at any time within it: all may have been dialled at once.
+                let jitter = fastrand::f64();
+                let part = if trace.reach == Some(Reach::Reachable) { 0.8 + 0.4 * jitter } else { jitter };
+                trace.check.succeed(Some(now + every.mul_f64(part)))
             }
             Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
                 if trace.check.failures == TOLD {
@@ -165,6 +172,12 @@ impl Leader {
             }
         }
         trace.reach = Some(reach);
+    }
+
+    /// How often each known address is dialled, as many as there are.
+    fn check_every(&self) -> SignedDuration {
+        let known = i32::try_from(self.counts.0).unwrap_or(i32::MAX);
+        CHECK_EVERY.max(CHECK_APART.saturating_mul(known))
     }
 
     fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {

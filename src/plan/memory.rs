@@ -2,10 +2,12 @@
 //! and nothing that must not happen twice depends on it.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+
+use crate::peers::Known;
 
 /// Pod UID → what was seen of it and tried with it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,11 +42,30 @@ impl Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Print(u64);
 
+impl Print {
+    fn of(what: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 impl From<&str> for Print {
     fn from(text: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Self(hasher.finish())
+        Self::of(text)
+    }
+}
+
+impl From<&String> for Print {
+    fn from(text: &String) -> Self {
+        Self::of(text.as_str())
+    }
+}
+
+/// A new container may be another node at the same address.
+impl From<&Known> for Print {
+    fn from(known: &Known) -> Self {
+        Self::of((known.address.as_str(), &known.container))
     }
 }
 
@@ -57,7 +78,7 @@ pub struct Trace {
     pub look: Attempt,
     /// Writing its file; the subject is the container's id.
     pub deliver: Attempt,
-    /// Dialling its address; the subject is the address.
+    /// Dialling its address; the subject is the address and the container that it was learned from.
     pub check: Attempt,
     /// Evicting it; the subject is the pod's UID.
     pub evict: Attempt,
@@ -88,9 +109,10 @@ pub struct Attempt {
 
 impl Attempt {
     /// It begins.
-    pub fn begin(&mut self, subject: &str) {
-        if self.subject != subject.into() {
-            *self = Self { subject: subject.into(), ..Self::default() };
+    pub fn begin(&mut self, subject: impl Into<Print>) {
+        let subject = subject.into();
+        if self.subject != subject {
+            *self = Self { subject, ..Self::default() };
         }
         self.busy = true;
     }
