@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -45,6 +45,10 @@ const UNTAKEN: Duration = Duration::from_secs(10);
 /// After how many requests a connection lets all others have a turn: one that sends thousands at once would
 /// else have those of others wait for many of its own. To wait for a turn costs a look at all sockets.
 const TURN: u64 = 16;
+
+/// How many bytes are taken from a socket at once, at most: a whole TLS record. rustls takes 4 KiB at a time, each
+/// by a system call where it is asked itself.
+const AT_ONCE: usize = 17 * 1024;
 
 /// How many bytes the head of a request may have.
 const HEAD: usize = 16 * 1024;
@@ -138,6 +142,7 @@ async fn connection(
         }
         Transport::Tls(serving) => {
             let acceptor = TlsAcceptor::from(serving.current());
+            let stream = BufReader::with_capacity(AT_ONCE, stream);
             let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await??;
             // The handshake has verified it.
             let vouched_for = stream.get_ref().1.peer_certificates().is_some();

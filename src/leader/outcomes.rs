@@ -151,7 +151,7 @@ impl Leader {
 
     fn checked(&mut self, of: &Subject, reach: Reach) {
         self.checks -= 1;
-        let every = self.check_every();
+        let every = check_every(self.counts.0);
         let trace = self.memory.trace_mut(&of.uid);
         if trace.reach.as_ref().is_some_and(|before| *before != reach) {
             tracing::info!(pod = of.pod, ?reach, "its address");
@@ -172,12 +172,6 @@ impl Leader {
             }
         }
         trace.reach = Some(reach);
-    }
-
-    /// How often each known address is dialled, as many as there are.
-    fn check_every(&self) -> SignedDuration {
-        let known = i32::try_from(self.counts.0).unwrap_or(i32::MAX);
-        CHECK_EVERY.max(CHECK_APART.saturating_mul(known))
     }
 
     fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {
@@ -206,6 +200,11 @@ impl Leader {
             Restarted::HeldBack(why) | Restarted::Unclear(why) => hold_back(trace, of, why, false, events),
         }
     }
+}
+
+/// How often each known address is dialled where so many are.
+fn check_every(known: usize) -> SignedDuration {
+    CHECK_EVERY.max(CHECK_APART.saturating_mul(i32::try_from(known).unwrap_or(i32::MAX)))
 }
 
 /// A command that fails in a container is logged when it begins to fail, and an Event soon after.
@@ -242,5 +241,16 @@ fn label(outcome: &Delivery) -> &'static str {
         Delivery::Absent => "absent",
         Delivery::NotWritable(_) => "not_writable",
         Delivery::NoShell => "no_shell",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dialling_many_costs_no_more_than_dialling_thirty() {
+        let seconds = [0, 5, 30, 31, 10_000].map(|known| check_every(known).as_secs());
+        assert_eq!(seconds, [60, 60, 60, 62, 20_000]);
     }
 }

@@ -203,6 +203,31 @@ fn evictions(plan: &Plan) -> Vec<String> {
 
 /// The kubelet says when a container began.
 #[test]
+fn an_address_is_dialled_again_in_its_time_and_when_its_container_is_new() {
+    let mut sim = Sim::pair();
+    let uid = sim.start("a", None);
+    sim.learn("a-0");
+    let checked = |sim: &mut Sim| {
+        let acts = sim.plan().acts;
+        acts.into_iter().find_map(|a| if let Act::Check { known, .. } = a { Some(known) } else { None })
+    };
+    let known = checked(&mut sim).expect("at once");
+    let check = &mut sim.memory.trace_mut(&uid).check;
+    check.begin(&known);
+    check.succeed(Some(sim.now + 60.seconds()));
+    assert_eq!(checked(&mut sim), None);
+
+    sim.pod("a-0").containers[0].id = Some("another".into());
+    sim.learn("a-0");
+    assert_eq!(checked(&mut sim).map(|known| known.container).as_deref(), Some("another"));
+    sim.pod("a-0").containers[0].id = Some(known.container);
+    sim.learn("a-0");
+    assert_eq!(checked(&mut sim), None);
+    sim.pass(60);
+    assert!(checked(&mut sim).is_some());
+}
+
+#[test]
 fn the_end_of_time_does_no_harm() {
     let mut sim = Sim::pair();
     sim.start("a", None);
