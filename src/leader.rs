@@ -149,6 +149,7 @@ pub async fn run(parts: Parts) {
         waiters: Vec::new(),
         view,
         published,
+        is_news: true,
         leader_ip,
     };
     leader.reconfigure(config);
@@ -195,6 +196,8 @@ struct Leader {
     waiters: Vec<Waiter>,
     view: View,
     published: watch::Sender<()>,
+    /// Whether readers would see something else than when they were told last.
+    is_news: bool,
     leader_ip: watch::Sender<Option<IpAddr>>,
 }
 
@@ -275,6 +278,7 @@ impl Leader {
         });
         let snapshot = Snapshot::new(Arc::clone(&self.config), self.meshes.split.clone(), meshes);
         self.view.store(Arc::new(snapshot));
+        self.is_news = true;
     }
 
     fn pod(&mut self, change: Change<Pod>) {
@@ -339,7 +343,9 @@ impl Leader {
             self.memory.forget(&uid);
         }
         self.plan_what_is_due();
-        self.published.send_replace(());
+        if mem::take(&mut self.is_news) {
+            self.published.send_replace(());
+        }
         self.answer_waiters();
         self.say_who_leads();
         self.health.well("book", "");
@@ -429,7 +435,7 @@ impl Leader {
         self.counts = (self.counts.0 + mesh.counts.0 - before.0, self.counts.1 + mesh.counts.1 - before.1);
         self.tools.metrics.nodes(self.counts.0, self.counts.1);
         let (config, book) = (Arc::clone(&mesh.config), Arc::clone(&mesh.book));
-        self.view.load().put(index, view::Mesh { config, book, nodes }, now);
+        self.is_news |= self.view.load().put(index, view::Mesh { config, book, nodes }, now);
     }
 }
 

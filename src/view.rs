@@ -33,6 +33,13 @@ pub struct Mesh {
     pub nodes: Vec<NodeState>,
 }
 
+impl Mesh {
+    fn is_other_than(&self, before: &Self) -> bool {
+        let Self { config, book, nodes } = self;
+        !Arc::ptr_eq(config, &before.config) || !Arc::ptr_eq(book, &before.book) || *nodes != before.nodes
+    }
+}
+
 impl Snapshot {
     /// The view on these meshes, which are those of `split`, in its order.
     pub fn new(config: Arc<Config>, split: Meshes, meshes: impl IntoIterator<Item = Mesh>) -> Self {
@@ -56,7 +63,8 @@ impl Snapshot {
     }
 
     /// Exchanges what is known of one mesh, as of `now`: who waits for the same as before does so since then.
-    pub fn put(&self, mesh: usize, mut known: Mesh, now: Timestamp) {
+    /// Says whether anything is other than before.
+    pub fn put(&self, mesh: usize, mut known: Mesh, now: Timestamp) -> bool {
         let place = &self.meshes[mesh];
         let before = place.load();
         let reason = |node: &NodeState| node.waits_for.as_ref().map(Wait::reason);
@@ -65,7 +73,11 @@ impl Snapshot {
         for node in &mut known.nodes {
             node.since = reason(node).map(|why| *waited.get(&(node.pod.as_str(), why)).unwrap_or(&now));
         }
-        place.store(Arc::new(known));
+        let is_other = known.is_other_than(&before);
+        if is_other {
+            place.store(Arc::new(known));
+        }
+        is_other
     }
 
     /// The mesh of a pod, if the configuration names it.
@@ -113,5 +125,21 @@ mod tests {
         assert_eq!(since(3, Some(Wait::Peers)), Some(3));
         assert_eq!(since(4, None), None);
         assert_eq!(since(5, Some(Wait::Peers)), Some(5));
+    }
+
+    #[test]
+    fn what_is_as_before_is_no_news() {
+        let config = crate::config::parse("mutualPeers: [{peers: [{nodeName: a}, {nodeName: b}]}]");
+        let snapshot = Snapshot::begin(Arc::new(config.unwrap()), &Book::default());
+        let before = snapshot.meshes().next().unwrap();
+        let (config, book) = (Arc::clone(&before.config), Arc::clone(&before.book));
+        let put = |waits_for: Option<Wait>, book: &Arc<Book>, seconds: i64| {
+            let nodes = vec![NodeState { waits_for, ..NodeState::default() }];
+            let known = Mesh { config: Arc::clone(&config), book: Arc::clone(book), nodes };
+            snapshot.put(0, known, Timestamp::constant(seconds, 0))
+        };
+        assert_eq!([put(Some(Wait::Peers), &book, 1), put(Some(Wait::Peers), &book, 2)], [true, false]);
+        assert_eq!([put(None, &book, 3), put(None, &book, 4)], [true, false]);
+        assert_eq!([put(None, &Arc::default(), 5), put(None, &Arc::default(), 6)], [true; 2]);
     }
 }

@@ -151,7 +151,7 @@ impl Leader {
 
     fn checked(&mut self, of: &Subject, reach: Reach) {
         self.checks -= 1;
-        let every = check_every(self.counts.0);
+        let every = check_every(self.counts.0 + self.counts.1);
         let trace = self.memory.trace_mut(&of.uid);
         if trace.reach.as_ref().is_some_and(|before| *before != reach) {
             tracing::info!(pod = of.pod, ?reach, "its address");
@@ -202,9 +202,9 @@ impl Leader {
     }
 }
 
-/// How often each known address is dialled where so many are.
-fn check_every(known: usize) -> SignedDuration {
-    CHECK_EVERY.max(CHECK_APART.saturating_mul(i32::try_from(known).unwrap_or(i32::MAX)))
+/// How often each known address is dialled where there are so many nodes.
+fn check_every(nodes: usize) -> SignedDuration {
+    CHECK_EVERY.max(CHECK_APART.saturating_mul(i32::try_from(nodes).unwrap_or(i32::MAX)))
 }
 
 /// A command that fails in a container is logged when it begins to fail, and an Event soon after.
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn dialling_many_costs_no_more_than_dialling_thirty() {
-        let seconds = [0, 5, 30, 31, 10_000].map(|known| check_every(known).as_secs());
+        let seconds = [0, 5, 30, 31, 10_000].map(|nodes| check_every(nodes).as_secs());
         assert_eq!(seconds, [60, 60, 60, 62, 20_000]);
     }
 }

@@ -23,8 +23,8 @@ use measure::Bench;
 use nodes::Nodes;
 use proxy::Proxy;
 
-/// How many nodes there are, one number after the other.
-const SIZES: [usize; 3] = [100, 1_000, 10_000];
+/// How many nodes there are, one number after the other: 10, 100, 1,000 and 2,000 groups.
+const SIZES: [usize; 4] = [50, 500, 5_000, 10_000];
 
 #[tokio::main]
 async fn main() -> ExitCode {

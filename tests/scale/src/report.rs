@@ -47,7 +47,7 @@ pub fn row(figures: &Figures, is_first: bool) {
 }
 
 fn detail(what: &str, work: &Work) {
-    eprintln!("    {what}: {} dials, {} of CPU", work.dials, seconds(work.cpu));
+    eprintln!("    {what}: {} dials, {:.1} ms of CPU", work.dials, work.cpu.as_secs_f64() * 1000.0);
     for (kind, count) in &work.asked.0 {
         let (written, read) = (bytes(count.written as f64), bytes(count.read as f64));
         eprintln!("      {kind}: {} requests, {written} written, {read} read", count.requests);
