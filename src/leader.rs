@@ -14,6 +14,7 @@ mod meshes;
 mod outcomes;
 pub mod restart;
 mod retries;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -37,13 +38,13 @@ use crate::plan::{self, Delivery, Memory, Process, Reach, Reason, World};
 use crate::telemetry::{Health, Metrics};
 use crate::view::{self, Snapshot, View};
 
-use acts::MOST_CHECKS;
 use asks::Waiter;
 use discovery::{Discovery, Learned};
 use ledger::{Ledger, Shards};
 use meshes::Meshes;
 use restart::{Restarted, Restarter};
 use retries::Retries;
+use turns::Turns;
 
 /// How long changes are gathered before the plan is made again.
 const GATHER: Duration = Duration::from_millis(20);
@@ -121,13 +122,7 @@ pub async fn run(parts: Parts) {
     } = parts;
     let config = Arc::clone(&configs.borrow());
     let mut leader = Leader {
-        tools: Arc::new(Tools {
-            discovery: Discovery::new(cluster.clone()),
-            checks: Semaphore::new(MOST_CHECKS),
-            cluster,
-            restarter,
-            metrics,
-        }),
+        tools: Arc::new(Tools { discovery: Discovery::new(cluster.clone()), cluster, restarter, metrics }),
         health,
         leadership,
         leads: false,
@@ -143,7 +138,8 @@ pub async fn run(parts: Parts) {
         acts: JoinSet::new(),
         checks: 0,
         dirty: BTreeSet::new(),
-        starved: BTreeSet::new(),
+        starved: Turns::default(),
+        unchecked: Turns::default(),
         wakes: BTreeSet::new(),
         counts: (0, 0),
         waiters: Vec::new(),
@@ -159,8 +155,6 @@ pub async fn run(parts: Parts) {
 struct Tools {
     cluster: Cluster,
     discovery: Discovery,
-    /// The turns of those who dial known addresses.
-    checks: Semaphore,
     restarter: Restarter,
     metrics: Arc<Metrics>,
 }
@@ -188,7 +182,9 @@ struct Leader {
     /// The meshes to be planned anew.
     dirty: BTreeSet<usize>,
     /// The meshes of which not all acts could begin.
-    starved: BTreeSet<usize>,
+    starved: Turns,
+    /// The meshes of which not all addresses that are due could be dialled.
+    unchecked: Turns,
     /// When which mesh has something due.
     wakes: BTreeSet<(Timestamp, usize)>,
     /// How many nodes are known, and how many are not.
@@ -268,7 +264,7 @@ impl Leader {
         self.meshes.split_anew(&config);
         self.config = config;
         self.wakes.clear();
-        self.starved.clear();
+        (self.starved, self.unchecked) = Default::default();
         self.counts = (0, 0);
         self.all_are_dirty();
         let meshes = self.meshes.all.iter().map(|mesh| view::Mesh {
@@ -374,7 +370,12 @@ impl Leader {
             self.plan(mesh);
         }
         while self.has_room()
-            && let Some(mesh) = self.starved.pop_first()
+            && let Some(mesh) = self.starved.next()
+        {
+            self.plan(mesh);
+        }
+        while self.has_room_to_check()
+            && let Some(mesh) = self.unchecked.next()
         {
             self.plan(mesh);
         }
@@ -390,9 +391,12 @@ impl Leader {
         let noted = mesh.noted();
         let plan = plan::plan(self.world(index, &mesh.book, &noted, now));
         if self.acts_on_plan {
-            let begun: Vec<bool> = plan.acts.into_iter().map(|act| self.begin(act)).collect();
-            if begun.contains(&false) {
-                self.starved.insert(index);
+            for act in plan.acts {
+                let is_check = matches!(act, plan::Act::Check { .. });
+                if !self.begin(act) {
+                    let waiting = if is_check { &mut self.unchecked } else { &mut self.starved };
+                    waiting.insert(index);
+                }
             }
         }
         self.publish(index, plan.nodes, now);

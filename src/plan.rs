@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::config::{Config, Probe, Settings};
 use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Pods, Who, join};
 
-pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Print, Process, Reach, Trace};
+pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Print, Process, Reach, Reached, Trace};
 pub use merge::{Books, merge};
 pub use restart::{MAX_ATTEMPTS, Reason, note};
 pub use wait::Wait;
@@ -317,6 +317,13 @@ impl<'a> Node<'a> {
         self.trace.delivered.as_ref().filter(|done| done.container == id.into())
     }
 
+    /// What dialling its present address showed.
+    fn reach(&self) -> Option<&'a Reach> {
+        let known = self.known?;
+        let reached = self.trace.reached.as_ref().filter(|reached| reached.known == known.into())?;
+        Some(&reached.reach)
+    }
+
     fn variable(&self) -> Option<VariableFrom> {
         if self.container?.variable.is_some() {
             return Some(VariableFrom::Spec);
@@ -412,7 +419,7 @@ impl<'a> Node<'a> {
             waits_for: self.foremost(waits_for),
             since: None,
             file: self.delivered().map(|done| done.outcome.clone()),
-            reach: self.trace.reach.clone(),
+            reach: self.reach().cloned(),
             lacks: self.lacks(),
         }
     }

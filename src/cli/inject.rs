@@ -129,7 +129,7 @@ impl Injector {
             after.push_str(&self.document(document, &mut lines).with_context(place)?);
         }
         if lines.is_empty() {
-            lines.push("there are no pods in it, and nothing that makes pods".into());
+            lines.push("nothing in it is a pod or makes pods, by its apiVersion and kind".into());
         }
         Ok((after, lines))
     }

@@ -110,7 +110,10 @@ impl Torch {
         };
         let answer = match self.ask(&pod, path).await {
             Err(error) if self.which.replica.is_none() && is_gone(&error) => {
-                bail!("{pod} leads by the Lease `torch`, and is gone: another leads within 15 s, if one runs")
+                bail!(
+                    "{pod} leads by the Lease `torch`, and there is no such pod: if it has just ended, another leads \
+                     within 15 s; of a Torch outside of the cluster, open /status at its --plain-listen"
+                )
             }
             answer => answer?,
         };

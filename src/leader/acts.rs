@@ -12,15 +12,16 @@ use crate::plan::{self, Act, Reason};
 /// How many acts may be under way at once.
 const MOST_ACTS: usize = 64;
 
-/// How many known addresses are dialled at once. One that does not answer takes seconds, and thousands
-/// may be like that.
-pub(super) const MOST_CHECKS: usize = 16;
+/// How many known addresses are dialled at once, beside all other acts. One that does not answer takes seconds,
+/// thousands may be like that, and what only tells how things are must not keep back what changes them.
+const MOST_CHECKS: usize = 16;
 
 impl Leader {
     /// Begins an act; says whether there was room for it.
     pub(super) fn begin(&mut self, act: Act) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
+            Act::Check { .. } if !self.has_room_to_check() => return false,
             Act::Check { pod, known } => self.check(&pod, &known),
             _ if !self.has_room() => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
@@ -31,10 +32,14 @@ impl Leader {
         true
     }
 
-    /// Whether another act may begin. Checks wait for one another: they only tell how things are, and must
-    /// not keep back what changes them.
+    /// Whether another act, no check, may begin.
     pub(super) fn has_room(&self) -> bool {
         self.acts.len() - self.checks < MOST_ACTS
+    }
+
+    /// Whether another known address may be dialled.
+    pub(super) fn has_room_to_check(&self) -> bool {
+        self.checks < MOST_CHECKS
     }
 
     fn note(&mut self, name: &str, reason: Reason) {
@@ -101,7 +106,6 @@ impl Leader {
         self.memory.trace_mut(&subject.uid).check.begin(known);
         self.checks += 1;
         self.acts.spawn(async move {
-            let _turn = tools.checks.acquire().await;
             let reach = tools.discovery.check(&address).await;
             Outcome::Checked(subject, reach)
         });

@@ -163,6 +163,11 @@ impl Meshes {
         Some((mesh, self.all[mesh].pods.get(name)?))
     }
 
+    /// How many pods the configuration names.
+    pub fn pods(&self) -> usize {
+        self.homes.len()
+    }
+
     /// How a pod is treated, if the configuration names it.
     pub fn settings(&self, pod: &Pod) -> Option<&Settings> {
         self.all[self.split.home(pod.who())?].config.settings(pod.who())

@@ -1,5 +1,7 @@
 //! Taking in what came of the acts.
 
+use std::mem;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::discovery::Learned;
@@ -9,16 +11,19 @@ use super::{Leader, Outcome, Subject};
 use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{Events, ExecError};
 use crate::peers::{Book, Known};
-use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reason, Trace};
+use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reached, Reason, Trace};
 
-/// How often a known address is dialled again, where there are few.
+/// How often a known address is dialled again, where there are few nodes.
 const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// Where there are many, how far apart: what dialling costs does not grow with the nodes.
+/// The same where there are many.
+const CHECK_SELDOM: SignedDuration = SignedDuration::from_secs(600);
+/// Between these, how far apart: a dial takes more than a millisecond of a processor.
 const CHECK_APART: SignedDuration = SignedDuration::from_secs(2);
+/// How soon one that was not reached is dialled again at first.
+const CHECK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 const PROBE_PACE: Pace =
     Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
-const CHECK_PACE: Pace = Pace { first: SignedDuration::from_secs(2), most: CHECK_EVERY };
 /// How long a pod that was evicted may be seen as if it was not.
 const LEAVES_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
@@ -36,10 +41,20 @@ impl Leader {
             | Outcome::Looked(of, _)
             | Outcome::Delivered(of, ..)
             | Outcome::Checked(of, _)
-            | Outcome::Evicted(of, ..) => Some(&of.pod),
+            | Outcome::Evicted(of, ..) => Some(of.clone()),
             Outcome::Saved(..) => None,
         };
-        self.dirty.extend(of.and_then(|pod| self.meshes.pod(pod)).map(|(mesh, _)| mesh));
+        self.take_in(outcome);
+        let Some(of) = of else { return };
+        let there = self.meshes.pod(&of.pod);
+        if there.is_none_or(|(_, pod)| pod.uid != of.uid) {
+            // Its end came first, and nothing else would come to forget it.
+            self.memory.forget(&of.uid);
+        }
+        self.dirty.extend(there.map(|(mesh, _)| mesh));
+    }
+
+    fn take_in(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Probed(of, learned) => self.probed(&of, learned),
             Outcome::Looked(of, looked) => self.looked(&of, looked),
@@ -151,9 +166,11 @@ impl Leader {
 
     fn checked(&mut self, of: &Subject, reach: Reach) {
         self.checks -= 1;
-        let every = check_every(self.counts.0 + self.counts.1);
+        let every = check_every(self.meshes.pods());
         let trace = self.memory.trace_mut(&of.uid);
-        if trace.reach.as_ref().is_some_and(|before| *before != reach) {
+        let before = trace.reached.take().map(|reached| reached.reach);
+        let is = |state: &Reach| mem::discriminant(state) == mem::discriminant(&reach);
+        if before.as_ref().is_some_and(|before| !is(before)) {
             tracing::info!(pod = of.pod, ?reach, "its address");
         }
         let now = Timestamp::now();
@@ -161,17 +178,17 @@ impl Leader {
             Reach::Reachable => {
                 // At first at any time within it: all may have been dialled at once.
                 let jitter = fastrand::f64();
-                let part = if trace.reach == Some(Reach::Reachable) { 0.8 + 0.4 * jitter } else { jitter };
+                let part = if before == Some(Reach::Reachable) { 0.8 + 0.4 * jitter } else { jitter };
                 trace.check.succeed(Some(now + every.mul_f64(part)))
             }
             Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
                 if trace.check.failures == TOLD {
                     self.tools.cluster.events().about_node(&of.pod, &of.uid, EventReason::CannotReach, why);
                 }
-                trace.check.fail(why.clone(), now, CHECK_PACE, fastrand::f64());
+                trace.check.fail(why.clone(), now, Pace { first: CHECK_AGAIN, most: every }, fastrand::f64());
             }
         }
-        trace.reach = Some(reach);
+        trace.reached = Some(Reached { known: trace.check.subject, reach });
     }
 
     fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {
@@ -202,9 +219,9 @@ impl Leader {
     }
 }
 
-/// How often each known address is dialled where there are so many nodes.
-fn check_every(nodes: usize) -> SignedDuration {
-    CHECK_EVERY.max(CHECK_APART.saturating_mul(i32::try_from(nodes).unwrap_or(i32::MAX)))
+/// How often each known address is dialled where there are so many pods of nodes.
+fn check_every(pods: usize) -> SignedDuration {
+    CHECK_APART.saturating_mul(i32::try_from(pods).unwrap_or(i32::MAX)).clamp(CHECK_EVERY, CHECK_SELDOM)
 }
 
 /// A command that fails in a container is logged when it begins to fail, and an Event soon after.
@@ -249,8 +266,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dialling_many_costs_no_more_than_dialling_thirty() {
-        let seconds = [0, 5, 30, 31, 10_000].map(|nodes| check_every(nodes).as_secs());
-        assert_eq!(seconds, [60, 60, 60, 62, 20_000]);
+    fn many_are_dialled_less_often_each() {
+        let seconds = [0, 5, 30, 31, 300, 10_000].map(|pods| check_every(pods).as_secs());
+        assert_eq!(seconds, [60, 60, 60, 62, 600, 600]);
     }
 }

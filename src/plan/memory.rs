@@ -89,7 +89,7 @@ pub struct Trace {
     /// What was written into it.
     pub delivered: Option<Delivered>,
     /// What dialling its address showed.
-    pub reach: Option<Reach>,
+    pub reached: Option<Reached>,
 }
 
 /// How it stands with something that may be tried again.
@@ -191,6 +191,15 @@ pub enum Delivery {
     NotWritable(String),
     /// The container has no shell to write it with.
     NoShell,
+}
+
+/// That an address was dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The address, and the container that it was learned from.
+    pub known: Print,
+    /// What that showed.
+    pub reach: Reach,
 }
 
 /// What dialling an address by its own name showed.

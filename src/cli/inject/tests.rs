@@ -182,7 +182,7 @@ fn what_holds_no_pod_is_told_of() {
     for text in ["", "# nothing\n", "%YAML 1.2\n---\nkind: Service\n"] {
         assert_eq!(
             injected(&[], text),
-            (text.into(), vec!["there are no pods in it, and nothing that makes pods".into()])
+            (text.into(), vec!["nothing in it is a pod or makes pods, by its apiVersion and kind".into()])
         );
     }
 }
