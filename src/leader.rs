@@ -182,9 +182,9 @@ struct Leader {
     /// The meshes to be planned anew.
     dirty: BTreeSet<usize>,
     /// The meshes of which not all acts could begin.
-    starved: Turns,
-    /// The meshes of which not all addresses that are due could be dialled.
-    unchecked: Turns,
+    starved: Turns<usize>,
+    /// The pods whose addresses are to be dialled.
+    unchecked: Turns<String>,
     /// When which mesh has something due.
     wakes: BTreeSet<(Timestamp, usize)>,
     /// How many nodes are known, and how many are not.
@@ -264,7 +264,7 @@ impl Leader {
         self.meshes.split_anew(&config);
         self.config = config;
         self.wakes.clear();
-        (self.starved, self.unchecked) = Default::default();
+        self.starved = Turns::default();
         self.counts = (0, 0);
         self.all_are_dirty();
         let meshes = self.meshes.all.iter().map(|mesh| view::Mesh {
@@ -374,10 +374,8 @@ impl Leader {
         {
             self.plan(mesh);
         }
-        while self.has_room_to_check()
-            && let Some(mesh) = self.unchecked.next()
-        {
-            self.plan(mesh);
+        if self.acts_on_plan {
+            self.check_some();
         }
     }
 
@@ -392,10 +390,8 @@ impl Leader {
         let plan = plan::plan(self.world(index, &mesh.book, &noted, now));
         if self.acts_on_plan {
             for act in plan.acts {
-                let is_check = matches!(act, plan::Act::Check { .. });
                 if !self.begin(act) {
-                    let waiting = if is_check { &mut self.unchecked } else { &mut self.starved };
-                    waiting.insert(index);
+                    self.starved.insert(index);
                 }
             }
         }

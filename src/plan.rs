@@ -85,8 +85,6 @@ pub enum Act {
     Check {
         /// The pod.
         pod: String,
-        /// The address, and the container that it was learned from.
-        known: Known,
     },
     /// Note that it is to be restarted, where no crash can lose it.
     Note {
@@ -398,7 +396,7 @@ impl<'a> Node<'a> {
             return;
         };
         if agenda.is_due(&self.trace.check, known) {
-            agenda.acts.push(Act::Check { pod: self.pod.name.clone(), known: known.clone() });
+            agenda.acts.push(Act::Check { pod: self.pod.name.clone() });
         }
     }
 

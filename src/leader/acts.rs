@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Leader, Outcome, Subject, delivery};
 use crate::config::Settings;
-use crate::peers::{Book, Known, Pod};
+use crate::peers::{Book, Pod};
 use crate::plan::{self, Act, Reason};
 
 /// How many acts may be under way at once.
@@ -21,8 +21,7 @@ impl Leader {
     pub(super) fn begin(&mut self, act: Act) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
-            Act::Check { .. } if !self.has_room_to_check() => return false,
-            Act::Check { pod, known } => self.check(&pod, &known),
+            Act::Check { pod } => self.unchecked.insert(pod),
             _ if !self.has_room() => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
             Act::Look { pod } => self.look(&pod),
@@ -37,9 +36,13 @@ impl Leader {
         self.acts.len() - self.checks < MOST_ACTS
     }
 
-    /// Whether another known address may be dialled.
-    pub(super) fn has_room_to_check(&self) -> bool {
-        self.checks < MOST_CHECKS
+    /// Dials addresses that wait for that, as far as there is room.
+    pub(super) fn check_some(&mut self) {
+        while self.checks < MOST_CHECKS
+            && let Some(pod) = self.unchecked.next()
+        {
+            self.check(&pod);
+        }
     }
 
     fn note(&mut self, name: &str, reason: Reason) {
@@ -98,12 +101,18 @@ impl Leader {
         });
     }
 
-    fn check(&mut self, name: &str, known: &Known) {
+    /// Dials the address that is known by now, since it may have waited for its turn.
+    fn check(&mut self, name: &str) {
         let Some((.., subject)) = self.subject(name) else {
             return;
         };
+        let known = self.meshes.pod(name).and_then(|(mesh, _)| self.meshes.all[mesh].book.nodes.get(name));
+        let check = &mut self.memory.trace_mut(&subject.uid).check;
+        let Some(known) = known.filter(|_| !check.busy) else {
+            return;
+        };
+        check.begin(known);
         let (address, tools) = (known.address.clone(), Arc::clone(&self.tools));
-        self.memory.trace_mut(&subject.uid).check.begin(known);
         self.checks += 1;
         self.acts.spawn(async move {
             let reach = tools.discovery.check(&address).await;
