@@ -169,8 +169,8 @@ impl Leader {
         let every = check_every(self.meshes.pods());
         let trace = self.memory.trace_mut(&of.uid);
         let before = trace.reached.take().map(|reached| reached.reach);
-        let is = |state: &Reach| mem::discriminant(state) == mem::discriminant(&reach);
-        if before.as_ref().is_some_and(|before| !is(before)) {
+        let is_other = |before: &Reach| mem::discriminant(before) != mem::discriminant(&reach);
+        if before.as_ref().is_some_and(is_other) {
             tracing::info!(pod = of.pod, ?reach, "its address");
         }
         let now = Timestamp::now();

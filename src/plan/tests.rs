@@ -201,7 +201,6 @@ fn evictions(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-/// The kubelet says when a container began.
 #[test]
 fn an_address_is_dialled_again_in_its_time_and_when_its_container_is_new() {
     let mut sim = Sim::pair();
@@ -227,6 +226,7 @@ fn an_address_is_dialled_again_in_its_time_and_when_its_container_is_new() {
     assert!(checked(&mut sim));
 }
 
+/// The kubelet says when a container began.
 #[test]
 fn the_end_of_time_does_no_harm() {
     let mut sim = Sim::pair();
