@@ -145,7 +145,7 @@ pub async fn run(parts: Parts) {
         waiters: Vec::new(),
         view,
         published,
-        is_news: true,
+        is_news: false,
         leader_ip,
     };
     leader.reconfigure(config);

@@ -103,12 +103,11 @@ impl Leader {
 
     /// Dials the address that is known by now, since it may have waited for its turn.
     fn check(&mut self, name: &str) {
-        let Some((.., subject)) = self.subject(name) else {
+        let (Some((.., subject)), Some((mesh, _))) = (self.subject(name), self.meshes.pod(name)) else {
             return;
         };
-        let known = self.meshes.pod(name).and_then(|(mesh, _)| self.meshes.all[mesh].book.nodes.get(name));
         let check = &mut self.memory.trace_mut(&subject.uid).check;
-        let Some(known) = known.filter(|_| !check.busy) else {
+        let Some(known) = self.meshes.all[mesh].book.nodes.get(name).filter(|_| !check.busy) else {
             return;
         };
         check.begin(known);
