@@ -8,15 +8,17 @@ use crate::node::{Node, bare_pod};
 use crate::torch::{PAIR, Torch};
 use crate::wait::{A_WHILE, SOON, check, eventually};
 
-/// Keeps what it is sent on the ports of a node, and with what it is run a shell; and has the file that is
-/// written into it lead to somebody else's.
-const SCRIPT: &str = r#"mkdir /tmp/bin /tmp/heard
+/// With what it is run a shell, it keeps what that is told. It is there before the container is: Torch writes
+/// the file as soon as it sees that run. And the file leads to somebody else's.
+const PREPARE: &str = r#"mkdir /tmp/bin /tmp/heard
 printf '#!/bin/dash\n{ echo "$@"; env; } >>/tmp/heard/shell; exec /bin/dash "$@"\n' >/tmp/bin/sh
 chmod +x /tmp/bin/sh
-ln -s /tmp/heard/elsewhere /tmp/TRUSTED_PEERS
-nc -ll -p 2121 -e tee -a /tmp/heard/p2p &
+ln -s /tmp/heard/elsewhere /tmp/TRUSTED_PEERS"#;
+
+/// Keeps what it is sent on the ports of a node.
+const SCRIPT: &str = "nc -ll -p 2121 -e tee -a /tmp/heard/p2p &
 nc -ll -p 26658 -e tee -a /tmp/heard/rpc &
-sleep infinity"#;
+sleep infinity";
 
 #[test]
 fn t19_hostile_pod() {
@@ -57,6 +59,12 @@ fn impostor() -> serde_json::Value {
     pod["metadata"]["annotations"] = json!({
         "torch.celestia.org/injected": "\u{1b}[31mpwned\npwned\n", "torch.celestia.org/inject": "$(touch /tmp/run)",
     });
+    pod["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);
+    let mut prepares = pod["spec"]["containers"][0].clone();
+    prepares["name"] = json!("prepare");
+    prepares["command"] = json!(["sh", "-c", PREPARE]);
+    pod["spec"]["initContainers"] = json!([prepares]);
     pod["spec"]["containers"][0]["env"] = json!([
         {"name": "PATH", "value": "/tmp/bin:/usr/local/bin:/usr/bin:/bin"},
         {"name": "TRUSTED_PEERS", "value": "$(touch /tmp/run)\"; touch /tmp/run; \u{1b}[31mpwned\npwned\n"},
