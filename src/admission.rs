@@ -234,7 +234,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
-    let value = join(&mesh.config.trusted_peers(&mesh.book, who));
+    let value = join(&mesh.trusted_peers(who));
     if value.is_empty() {
         return Err(if set.is_some() { Unchanged::AlreadySet } else { Unchanged::NothingKnown });
     }

@@ -5,20 +5,22 @@
 
 mod file;
 mod meshes;
+mod roster;
 
 use std::sync::Arc;
 
 // Each admission looks some up. Names are the operator's own, and a node has one address: nobody can make many collide.
-use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
-use jiff::{SignedDuration, Timestamp};
+use foldhash::{HashMap, HashMapExt as _};
+use jiff::SignedDuration;
 use serde::{Serialize, Serializer};
 
-use crate::peers::{Address, Book, Known, Pods, Who, ordinal_order};
+use crate::peers::{Address, Who};
 
 #[cfg(test)]
 pub(crate) use file::schema;
 pub use file::{Problem, Problems, parse};
 pub use meshes::Meshes;
+pub use roster::{Missing, Roster};
 
 /// The largest configuration file taken, in bytes.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
@@ -208,57 +210,5 @@ impl Config {
     fn places_of<'a>(&'a self, who: Who<'a>) -> impl Iterator<Item = &'a (usize, usize)> {
         let of = |name: &str| self.places.get(name).map_or(&[][..], Vec::as_slice);
         of(who.pod).iter().chain(who.workload.map_or(&[][..], of))
-    }
-
-    /// What a node is given: the known addresses of its groups' other members, each once, in the
-    /// order of the configuration.
-    pub fn trusted_peers<'a>(&self, book: &'a Book, who: Who<'_>) -> Vec<&'a Address> {
-        let include_self = self.settings(who).is_some_and(|s| s.include_self);
-        let own = book.nodes.get(who.pod).map(|known| &known.address);
-        let groups = self.groups_of(who);
-        let mut peers: Vec<_> = self.known_in(&groups, book).collect();
-        peers.sort_by_cached_key(|&(place, pod, _)| (place, ordinal_order(pod)));
-        let mut given = HashSet::new();
-        let is_peer = |pod: &str, address: &Address| pod != who.pod && Some(address) != own;
-        let wanted = peers.into_iter().filter(|(_, pod, known)| include_self || is_peer(pod, &known.address));
-        let addresses = wanted.map(|(_, _, known)| &known.address);
-        addresses.filter(|&address| given.insert(address)).collect()
-    }
-
-    /// When the last address in these groups was learned.
-    pub fn last_learned(&self, groups: &[usize], book: &Book) -> Option<Timestamp> {
-        self.known_in(groups, book).map(|(_, _, known)| known.learned).max()
-    }
-
-    /// The known pods that these groups name, with where they are named: as often as that is.
-    fn known_in<'a, 'b: 'a>(
-        &'a self,
-        groups: &'a [usize],
-        book: &'b Book,
-    ) -> impl Iterator<Item = ((usize, usize), &'b str, &'b Known)> {
-        book.nodes.iter().flat_map(move |(pod, known)| {
-            let places = self.places_of(known.who(pod)).filter(|(group, _)| groups.contains(group));
-            places.map(move |&place| (place, pod.as_str(), known))
-        })
-    }
-
-    /// The members of a group that keep it from being complete: those of which no address is known,
-    /// and the pods there are of which none is.
-    pub fn missing(&self, group: usize, book: &Book, pods: &Pods) -> Vec<String> {
-        let peers = &self.groups[group].peers;
-        let in_group = |&&(of, _): &&(usize, usize)| of == group;
-        let known: HashSet<usize> = self.known_in(&[group], book).map(|((_, peer), ..)| peer).collect();
-        let mut unknown: Vec<Vec<&str>> = vec![Vec::new(); peers.len()];
-        for pod in pods.values().filter(|pod| !book.nodes.contains_key(&pod.name)) {
-            for &(_, peer) in self.places_of(pod.who()).filter(in_group) {
-                unknown[peer].push(&pod.name);
-            }
-        }
-        for (place, peer) in peers.iter().enumerate() {
-            if unknown[place].is_empty() && !known.contains(&place) {
-                unknown[place].push(&peer.node_name);
-            }
-        }
-        unknown.into_iter().flatten().map(String::from).collect()
     }
 }

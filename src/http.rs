@@ -1,5 +1,6 @@
 //! HTTP: the routes on the TLS port and on the plain one.
 
+mod asked;
 mod auth;
 mod body;
 mod fair;

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{self, Change, Cluster, ExecError, Listing, Written};
-use crate::config::Config;
+use crate::config::{Config, Roster};
 use crate::election::Leadership;
 use crate::peers::{Book, Pod};
 use crate::plan::{self, Delivery, Memory, Process, Reach, Reason, World};
@@ -267,11 +267,8 @@ impl Leader {
         self.starved = Turns::default();
         self.counts = (0, 0);
         self.all_are_dirty();
-        let meshes = self.meshes.all.iter().map(|mesh| view::Mesh {
-            config: Arc::clone(&mesh.config),
-            book: Arc::clone(&mesh.book),
-            nodes: Vec::new(),
-        });
+        let meshes = self.meshes.all.iter();
+        let meshes = meshes.map(|mesh| view::Mesh::new(Arc::clone(&mesh.config), Arc::clone(&mesh.book)));
         let snapshot = Snapshot::new(Arc::clone(&self.config), self.meshes.split.clone(), meshes);
         self.view.store(Arc::new(snapshot));
         self.is_news = true;
@@ -390,12 +387,12 @@ impl Leader {
         let plan = plan::plan(self.world(index, &mesh.book, &noted, now));
         if self.acts_on_plan {
             for act in plan.acts {
-                if !self.begin(act) {
+                if !self.begin(act, &plan.roster) {
                     self.starved.insert(index);
                 }
             }
         }
-        self.publish(index, plan.nodes, now);
+        self.publish(index, plan.nodes, plan.roster, now);
         let mesh = &mut self.meshes.all[index];
         let before = mem::replace(&mut mesh.wake, plan.wake);
         before.map(|at| self.wakes.remove(&(at, index)));
@@ -428,14 +425,14 @@ impl Leader {
         World { config: &mesh.config, book, noted, pods: &mesh.pods, services, memory, now }
     }
 
-    fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>, now: Timestamp) {
+    fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>, roster: Roster, now: Timestamp) {
         let mesh = &mut self.meshes.all[index];
         let known = nodes.iter().filter(|n| n.address.is_some()).count();
         let before = mem::replace(&mut mesh.counts, (known, nodes.len() - known));
         self.counts = (self.counts.0 + mesh.counts.0 - before.0, self.counts.1 + mesh.counts.1 - before.1);
         self.tools.metrics.nodes(self.counts.0, self.counts.1);
         let (config, book) = (Arc::clone(&mesh.config), Arc::clone(&mesh.book));
-        self.is_news |= self.view.load().put(index, view::Mesh { config, book, nodes }, now);
+        self.is_news |= self.view.load().put(index, view::Mesh { config, book, roster, nodes }, now);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is plain data: no input or output, no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -150,7 +150,14 @@ impl fmt::Display for Address {
 
 /// Joins addresses to the value of `TRUSTED_PEERS`.
 pub fn join(addresses: &[&Address]) -> String {
-    addresses.iter().map(|address| address.as_str()).collect::<Vec<_>>().join(",")
+    let mut value = String::with_capacity(addresses.iter().map(|address| address.as_str().len() + 1).sum());
+    for address in addresses {
+        if !value.is_empty() {
+            value.push(',');
+        }
+        value.push_str(address.as_str());
+    }
+    value
 }
 
 /// Whether `text` is a DNS name by RFC 1123 (what a Service or a pod can be called by).
@@ -385,16 +392,17 @@ pub struct Book {
 }
 
 impl Book {
-    /// The known pods that a `nodeName` means, in the order of their ordinals.
-    pub fn pods_of(&self, node_name: &str) -> Vec<(&str, &Known)> {
-        let mut found: Vec<(&str, &Known)> = self
-            .nodes
-            .iter()
-            .map(|(pod, known)| (pod.as_str(), known))
-            .filter(|(pod, known)| known.who(pod).is(node_name))
-            .collect();
-        found.sort_by_key(|(pod, _)| ordinal_order(pod));
-        found
+    /// The known pods by each name that a `nodeName` may mean them by, in the order of their ordinals.
+    pub fn by_name(&self) -> HashMap<&str, Vec<(&str, &Known)>> {
+        let mut by_name: HashMap<&str, Vec<(&str, &Known)>> = HashMap::new();
+        for (pod, known) in &self.nodes {
+            let workload = known.workload.as_deref().filter(|workload| workload != pod);
+            for name in [Some(pod.as_str()), workload].into_iter().flatten() {
+                by_name.entry(name).or_default().push((pod, known));
+            }
+        }
+        by_name.values_mut().for_each(|pods| pods.sort_by_key(|(pod, _)| ordinal_order(pod)));
+        by_name
     }
 }
 

@@ -24,12 +24,13 @@ mod merge;
 mod restart;
 mod wait;
 
-use std::collections::{BTreeSet, HashSet};
+use std::cell::LazyCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::config::{Config, Probe, Settings};
+use crate::config::{Config, Missing, Peer, Probe, Roster, Settings};
 use crate::peers::{Address, Book, Container, Known, PeerId, Pod, Pods, Who, join};
 
 pub use memory::{Attempt, Delivered, Delivery, Look, Memory, Pace, Print, Process, Reach, Reached, Trace};
@@ -78,8 +79,6 @@ pub enum Act {
     Deliver {
         /// The pod.
         pod: String,
-        /// The value of `TRUSTED_PEERS`.
-        value: String,
     },
     /// Dial its address as its peers would.
     Check {
@@ -146,7 +145,7 @@ pub struct NodeState {
     /// What dialling its address showed last.
     pub reach: Option<Reach>,
     /// The addresses of peers that are known by now and that its variable, where it has one, is without.
-    pub lacks: Vec<String>,
+    pub lacks: Vec<Address>,
 }
 
 /// What to do now, and when to plan again if nothing happens before.
@@ -156,26 +155,31 @@ pub struct Plan {
     pub acts: Vec<Act>,
     /// How each configured node stands, in the order of the configuration.
     pub nodes: Vec<NodeState>,
+    /// Who of each group is known.
+    pub roster: Roster,
     /// When something becomes due.
     pub wake: Option<Timestamp>,
 }
 
 /// Makes the plan.
 pub fn plan(world: World<'_>) -> Plan {
-    let mut agenda = Agenda { now: world.now, wake: None, acts: Vec::new() };
-    let nodes = nodes(world);
+    let mut agenda = Agenda::new(world.now);
+    let scene = Scene::of(world);
+    let nodes = scene.nodes();
     let restarts = restart::decide(world, &nodes, &mut agenda);
     let mut states: Vec<NodeState> = nodes
         .iter()
         .zip(restarts)
         .map(|(node, waits)| {
-            node.acts(world, &mut agenda);
+            node.acts(&mut agenda);
             node.state(world, waits)
         })
         .collect();
     states.extend(absent(world));
-    states.sort_by_key(|s| world.config.groups.iter().position(|g| s.groups.first() == Some(&g.name)));
-    Plan { acts: agenda.acts, nodes: states, wake: agenda.wake }
+    let groups = world.config.groups.iter().enumerate();
+    let places: HashMap<&str, usize> = groups.map(|(place, group)| (group.name.as_str(), place)).collect();
+    states.sort_by_key(|state| state.groups.first().and_then(|group| places.get(group.as_str())));
+    Plan { acts: agenda.acts, nodes: states, roster: scene.roster, wake: agenda.wake }
 }
 
 /// Brings the book into line with what there is: forgets who is no longer meant, rewrites addresses
@@ -247,59 +251,86 @@ pub fn fixed(settings: &Settings) -> Option<&Address> {
 
 /// A fixed address is known without a pod: its node may even be outside of the cluster.
 fn enter_fixed(book: &mut Book, world: World<'_>) {
-    for peer in world.config.groups.iter().flat_map(|g| &g.peers) {
-        let Some(address) = fixed(&peer.settings) else {
-            continue;
-        };
-        let mut enter = |name: &str, workload: Option<&String>| {
-            if book.nodes.get(name).is_none_or(|known| known.address != *address) {
-                let known = Known {
-                    address: address.clone(),
-                    workload: workload.cloned(),
-                    container: String::new(),
-                    learned: world.now,
-                };
-                book.nodes.insert(name.to_owned(), known);
-            }
-        };
-        let mut pods = world.pods.values().filter(|p| p.who().is(&peer.node_name)).peekable();
-        if pods.peek().is_none() {
-            enter(&peer.node_name, None);
+    let mut enter = |name: &str, workload: Option<&String>, address: &Address| {
+        if book.nodes.get(name).is_none_or(|known| known.address != *address) {
+            let known = Known {
+                address: address.clone(),
+                workload: workload.cloned(),
+                container: String::new(),
+                learned: world.now,
+            };
+            book.nodes.insert(name.to_owned(), known);
         }
-        pods.for_each(|pod| enter(&pod.name, pod.workload.as_ref()));
+    };
+    for pod in world.pods.values() {
+        if let Some(address) = world.config.settings(pod.who()).and_then(fixed) {
+            enter(&pod.name, pod.workload.as_ref(), address);
+        }
+    }
+    for peer in without_pods(world) {
+        if let Some(address) = fixed(&peer.settings) {
+            enter(&peer.node_name, None, address);
+        }
+    }
+}
+
+/// The members that no pod answers to, each once.
+fn without_pods(world: World<'_>) -> impl Iterator<Item = &Peer> {
+    let pods = world.pods.values().flat_map(|pod| [Some(&*pod.name), pod.workload.as_deref()]);
+    let mut seen: HashSet<&str> = pods.flatten().collect();
+    let peers = world.config.groups.iter().flat_map(|group| &group.peers);
+    peers.filter(move |peer| seen.insert(&peer.node_name))
+}
+
+/// A world, and what is made of it once for all of its nodes.
+struct Scene<'a> {
+    world: World<'a>,
+    roster: Roster,
+    missing: Missing<'a>,
+}
+
+impl<'a> Scene<'a> {
+    fn of(world: World<'a>) -> Self {
+        let roster = Roster::of(world.config, world.book);
+        let missing = roster.missing(world.config, world.book, world.pods);
+        Self { world, roster, missing }
+    }
+
+    /// The configured pods in the order of the configuration.
+    fn nodes(&self) -> Vec<Node<'_>> {
+        let World { config, pods, .. } = self.world;
+        let mut nodes: Vec<Node<'_>> = pods.values().filter_map(|pod| Node::of(pod, self)).collect();
+        nodes.sort_by_cached_key(|n| (config.place(n.pod.who()), crate::peers::ordinal_order(&n.pod.name)));
+        nodes
     }
 }
 
 /// A pod that the configuration names.
 struct Node<'a> {
+    scene: &'a Scene<'a>,
     pod: &'a Pod,
     settings: &'a Settings,
     groups: Vec<usize>,
     container: Option<&'a Container>,
     trace: &'a Trace,
     known: Option<&'a Known>,
-    /// What its peers are given as of now.
-    value: String,
-}
-
-/// The configured pods in the order of the configuration.
-fn nodes(world: World<'_>) -> Vec<Node<'_>> {
-    let mut nodes: Vec<Node<'_>> = world.pods.values().filter_map(|pod| Node::of(pod, world)).collect();
-    nodes.sort_by_key(|n| (world.config.place(n.pod.who()), crate::peers::ordinal_order(&n.pod.name)));
-    nodes
+    /// What it is given as of now.
+    peers: Vec<&'a Address>,
 }
 
 impl<'a> Node<'a> {
-    fn of(pod: &'a Pod, world: World<'a>) -> Option<Self> {
+    fn of(pod: &'a Pod, scene: &'a Scene<'a>) -> Option<Self> {
+        let Scene { world, roster, .. } = scene;
         let settings = world.config.settings(pod.who())?;
         Some(Self {
+            scene,
             pod,
             settings,
             groups: world.config.groups_of(pod.who()),
             container: pod.container(&settings.container_name),
             trace: world.memory.trace(&pod.uid),
             known: world.book.nodes.get(&pod.name),
-            value: join(&world.config.trusted_peers(world.book, pod.who())),
+            peers: roster.trusted_peers(world.config, world.book, pod.who()),
         })
     }
 
@@ -331,17 +362,37 @@ impl<'a> Node<'a> {
     }
 
     /// When the last address of its groups was learned.
-    fn last_learned(&self, world: World<'_>) -> Option<Timestamp> {
-        world.config.last_learned(&self.groups, world.book)
+    fn last_learned(&self) -> Option<Timestamp> {
+        self.scene.roster.last_learned(&self.groups)
     }
 
-    fn acts(&self, world: World<'_>, agenda: &mut Agenda) {
+    /// Who keeps its groups from being complete.
+    fn missing(&self) -> impl Iterator<Item = &'a str> {
+        let of = |&group: &usize| self.scene.missing.range((group, 0)..(group + 1, 0));
+        self.groups.iter().flat_map(of).flat_map(|(_, names)| names).copied()
+    }
+
+    /// Whether a value is what it is given as of now.
+    fn is_given(&self, value: &str) -> bool {
+        match &self.peers[..] {
+            [] => value.is_empty(),
+            peers => value.split(',').eq(peers.iter().map(|address| address.as_str())),
+        }
+    }
+
+    /// Whether it is given all that stands in a value.
+    fn is_given_all_of(&self, value: &str) -> bool {
+        let given: HashSet<&str> = self.peers.iter().map(|address| address.as_str()).collect();
+        value.split(',').all(|address| given.contains(address))
+    }
+
+    fn acts(&self, agenda: &mut Agenda) {
         self.check(agenda);
         let Some(container) = self.container.filter(|_| !self.pod.deleting) else {
             return;
         };
         self.probe(container, agenda);
-        self.look(container, world, agenda);
+        self.look(container, agenda);
         self.deliver(container, agenda);
     }
 
@@ -359,14 +410,14 @@ impl<'a> Node<'a> {
 
     /// Looks once at every process, and once more after something was learned that it may have asked
     /// for since.
-    fn look(&self, container: &Container, world: World<'_>, agenda: &mut Agenda) {
+    fn look(&self, container: &Container, agenda: &mut Agenda) {
         let (Some(id), Some(since)) = (container.id.as_deref(), container.running) else {
             return;
         };
         if self.variable().is_some() {
             return;
         }
-        let wanted = match (self.looked(), self.last_learned(world)) {
+        let wanted = match (self.looked(), self.last_learned()) {
             (None, _) => restart::after(since, FIRST_LOOK),
             (Some(look), Some(learned)) if look.at < restart::after(learned, FIRST_LOOK) => {
                 restart::after(learned, FIRST_LOOK)
@@ -382,12 +433,12 @@ impl<'a> Node<'a> {
         let (Some(id), Some(_)) = (container.id.as_deref(), container.running) else {
             return;
         };
-        let is_of_this = |done: &Delivered| done.value == (*self.value).into();
-        if self.value.is_empty() || self.delivered().is_some_and(is_of_this) {
+        let is_of_this = |done: &Delivered| done.value == (*join(&self.peers)).into();
+        if self.peers.is_empty() || self.delivered().is_some_and(is_of_this) {
             return;
         }
         if agenda.is_due(&self.trace.deliver, id) {
-            agenda.acts.push(Act::Deliver { pod: self.pod.name.clone(), value: self.value.clone() });
+            agenda.acts.push(Act::Deliver { pod: self.pod.name.clone() });
         }
     }
 
@@ -401,15 +452,14 @@ impl<'a> Node<'a> {
     }
 
     fn state(&self, world: World<'_>, waits_for: Option<Wait>) -> NodeState {
-        let peer = |group: usize| {
-            let mut peers = world.config.groups[group].peers.iter();
-            peers.find(|p| self.pod.who().is(&p.node_name))
-        };
+        let groups = &world.config.groups;
+        let node =
+            world.config.place(self.pod.who()).map(|(group, place)| &groups[group].peers[place].node_name);
         NodeState {
             pod: self.pod.name.clone(),
-            node: peer(self.groups[0]).map_or_else(String::new, |p| p.node_name.clone()),
+            node: node.cloned().unwrap_or_default(),
             workload: self.pod.workload.clone(),
-            groups: self.groups.iter().map(|&g| world.config.groups[g].name.clone()).collect(),
+            groups: self.groups.iter().map(|&g| groups[g].name.clone()).collect(),
             phase: self.pod.phase.clone(),
             address: self.known.map(|k| k.address.clone()),
             variable: self.variable(),
@@ -422,13 +472,13 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn lacks(&self) -> Vec<String> {
-        let Some(have) = restart::value_in_force(self).filter(|have| *have != self.value) else {
+    fn lacks(&self) -> Vec<Address> {
+        let Some(have) = restart::value_in_force(self).filter(|have| !self.is_given(have)) else {
             return Vec::new();
         };
         let have: HashSet<&str> = have.split(',').collect();
-        let known = self.value.split(',').filter(|address| !address.is_empty());
-        known.filter(|address| !have.contains(address)).map(String::from).collect()
+        let lacked = self.peers.iter().filter(|address| !have.contains(address.as_str()));
+        lacked.map(|&address| address.clone()).collect()
     }
 
     /// Of two things that a node waits for, the one to look at first: as long as a running node's own
@@ -460,19 +510,14 @@ impl<'a> Node<'a> {
 
 /// The configured names that no pod answers to.
 fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
-    let mut seen = HashSet::new();
-    let pods = world.pods.values().flat_map(|pod| [Some(&*pod.name), pod.workload.as_deref()]);
-    let there: HashSet<&str> = pods.flatten().collect();
-    let peers = world.config.groups.iter().flat_map(|g| &g.peers);
-    peers.filter_map(move |peer| {
-        if there.contains(&*peer.node_name) || !seen.insert(&peer.node_name) {
-            return None;
-        }
+    let known = LazyCell::new(|| world.book.by_name());
+    without_pods(world).map(move |peer| {
         let who = Who { pod: &peer.node_name, workload: None };
-        let known = world.book.pods_of(&peer.node_name).first().map(|(_, k)| k.address.clone());
+        let pods = known.get(&*peer.node_name).map_or(&[][..], Vec::as_slice);
+        let known = pods.first().map(|(_, known)| known.address.clone());
         let waits_for =
             if known.is_some() && fixed(&peer.settings).is_some() { None } else { Some(Wait::Pod) };
-        Some(NodeState {
+        NodeState {
             pod: peer.node_name.clone(),
             node: peer.node_name.clone(),
             workload: None,
@@ -491,7 +536,7 @@ fn absent(world: World<'_>) -> impl Iterator<Item = NodeState> {
             file: None,
             reach: None,
             lacks: Vec::new(),
-        })
+        }
     })
 }
 
@@ -500,9 +545,15 @@ struct Agenda {
     now: Timestamp,
     wake: Option<Timestamp>,
     acts: Vec<Act>,
+    /// Whose processes are looked at.
+    looks: HashSet<String>,
 }
 
 impl Agenda {
+    fn new(now: Timestamp) -> Self {
+        Self { now, wake: None, acts: Vec::new(), looks: HashSet::new() }
+    }
+
     /// Whether `at` has come; if not, the plan is made again then.
     fn is_past(&mut self, at: Timestamp) -> bool {
         if at > self.now {
@@ -520,9 +571,8 @@ impl Agenda {
     }
 
     fn look(&mut self, pod: &Pod) {
-        let act = Act::Look { pod: pod.name.clone() };
-        if !self.acts.contains(&act) {
-            self.acts.push(act);
+        if self.looks.insert(pod.name.clone()) {
+            self.acts.push(Act::Look { pod: pod.name.clone() });
         }
     }
 }

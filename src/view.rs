@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::config::{Config, Meshes};
-use crate::peers::{Book, Who};
+use crate::config::{Config, Meshes, Roster};
+use crate::peers::{Address, Book, Who};
 use crate::plan::{NodeState, Wait};
 
 /// The snapshot, for any number of readers.
@@ -29,13 +29,27 @@ pub struct Mesh {
     pub config: Arc<Config>,
     /// What the book says of their members.
     pub book: Arc<Book>,
+    /// The same, group by group.
+    pub roster: Roster,
     /// How each of these stands.
     pub nodes: Vec<NodeState>,
 }
 
 impl Mesh {
+    /// Before anything was seen of its pods.
+    pub fn new(config: Arc<Config>, book: Arc<Book>) -> Self {
+        let roster = Roster::of(&config, &book);
+        Self { config, book, roster, nodes: Vec::new() }
+    }
+
+    /// What a node is given as of now.
+    pub fn trusted_peers(&self, who: Who<'_>) -> Vec<&Address> {
+        self.roster.trusted_peers(&self.config, &self.book, who)
+    }
+
     fn is_other_than(&self, before: &Self) -> bool {
-        let Self { config, book, nodes } = self;
+        // The roster is made of the first two.
+        let Self { config, book, roster: _, nodes } = self;
         !Arc::ptr_eq(config, &before.config) || !Arc::ptr_eq(book, &before.book) || *nodes != before.nodes
     }
 }
@@ -53,11 +67,7 @@ impl Snapshot {
             .split(book)
             .into_iter()
             .zip(split.configs())
-            .map(|(book, config)| Mesh {
-                config: Arc::clone(config),
-                book: Arc::new(book),
-                nodes: Vec::new(),
-            })
+            .map(|(book, config)| Mesh::new(Arc::clone(config), Arc::new(book)))
             .collect();
         Self::new(config, split, meshes)
     }
@@ -135,7 +145,7 @@ mod tests {
         let (config, book) = (Arc::clone(&before.config), Arc::clone(&before.book));
         let put = |waits_for: Option<Wait>, book: &Arc<Book>, seconds: i64| {
             let nodes = vec![NodeState { waits_for, ..NodeState::default() }];
-            let known = Mesh { config: Arc::clone(&config), book: Arc::clone(book), nodes };
+            let known = Mesh { nodes, ..Mesh::new(Arc::clone(&config), Arc::clone(book)) };
             snapshot.put(0, known, Timestamp::constant(seconds, 0))
         };
         assert_eq!([put(Some(Wait::Peers), &book, 1), put(Some(Wait::Peers), &book, 2)], [true, false]);

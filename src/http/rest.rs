@@ -13,10 +13,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::asked::{Asked, find};
 use super::body::{Held, Missing};
 use super::{Context, Guard, auth};
 use crate::leader::Ask;
-use crate::peers::{Address, Who, join};
+use crate::peers::Address;
 use crate::view::{Mesh, Snapshot};
 
 /// The largest body of a request, in bytes.
@@ -180,7 +181,7 @@ async fn generate(
     let One { pod_name } = parse(&read(&context, request).await?, r#"{"podName": "<a pod or node name>"}"#)?;
     let found = learned(&context, std::slice::from_ref(&pod_name)).await?;
     let addresses: BTreeMap<String, Address> = found.iter().flat_map(Asked::addresses).collect();
-    let value = found.first().map_or_else(String::new, |asked| join(&asked.trusted_peers()));
+    let value = found.iter().flat_map(Asked::values).next().map(|(_, value)| value).unwrap_or_default();
     let as_text =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
     let missing = if as_text { value.is_empty() } else { addresses.is_empty() };
@@ -202,7 +203,7 @@ async fn generate_all(State(context): State<Arc<Context>>, request: Request) -> 
     if addresses.is_empty() {
         return Err(nothing_known("these nodes"));
     }
-    let values = found.iter().map(|asked| (asked.name.clone(), join(&asked.trusted_peers()))).collect();
+    let values = found.iter().flat_map(Asked::values).collect();
     Ok(Answer { trusted_peers: Some(TrustedPeers::Each(values)), ..Answer::ok(addresses) }.into_response())
 }
 
@@ -241,79 +242,6 @@ fn nothing_known(of: &str) -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
-/// A name that was asked for, as the configuration sees it.
-struct Asked {
-    name: String,
-    mesh: Arc<Mesh>,
-    groups: Vec<usize>,
-}
-
-/// Finds what the names mean; refuses those that mean no configured pod or node.
-fn find(snapshot: &Snapshot, names: &[String]) -> Result<Vec<Asked>, Failure> {
-    let found: Vec<Option<Asked>> = names.iter().map(|name| find_one(snapshot, name)).collect();
-    let unknown = names.iter().zip(&found).filter(|(_, found)| found.is_none());
-    let errors: Vec<String> = unknown
-        .take(MOST_ERRORS)
-        .map(|(name, _)| {
-            let name: String = name.chars().take(253).collect();
-            format!("the configuration names no node `{name}`: GET /list shows those it does")
-        })
-        .collect();
-    if !errors.is_empty() {
-        return Err(Failure { status: StatusCode::NOT_FOUND, errors });
-    }
-    Ok(found.into_iter().flatten().collect())
-}
-
-fn find_one(snapshot: &Snapshot, name: &str) -> Option<Asked> {
-    let mesh = snapshot.mesh_of_name(name)?;
-    let groups = mesh.config.groups_of(who(&mesh, name));
-    (!groups.is_empty()).then(|| Asked { name: name.to_owned(), mesh, groups })
-}
-
-/// A name as the configuration sees it: a pod that is there, was or will be, or a `nodeName`.
-fn who<'a>(mesh: &'a Mesh, name: &'a str) -> Who<'a> {
-    let there = mesh.nodes.iter().find(|node| node.pod == name).and_then(|node| node.workload.as_deref());
-    let was = || mesh.book.nodes.get(name).and_then(|known| known.workload.as_deref());
-    let is_configured = !mesh.config.groups_of(Who { pod: name, workload: None }).is_empty();
-    let will_be = || set_of(name).filter(|_| !is_configured);
-    Who { pod: name, workload: there.or_else(was).or_else(will_be) }
-}
-
-/// The StatefulSet of a pod that may be too new to have been seen.
-fn set_of(name: &str) -> Option<&str> {
-    let (set, ordinal) = name.rsplit_once('-')?;
-    ordinal.parse::<u32>().is_ok().then_some(set)
-}
-
-impl Asked {
-    /// The value for it. A `nodeName` that is not a pod's stands for its first pod.
-    fn trusted_peers(&self) -> Vec<&Address> {
-        let Mesh { config, book, nodes } = &*self.mesh;
-        let pods: BTreeSet<&str> =
-            nodes.iter().filter(|n| n.node == self.name).map(|n| n.pod.as_str()).collect();
-        let first = pods.iter().min_by_key(|pod| crate::peers::ordinal_order(pod)).copied();
-        config.trusted_peers(book, who(&self.mesh, first.unwrap_or(&self.name)))
-    }
-
-    /// Every known address of the members of its groups.
-    fn addresses(&self) -> impl Iterator<Item = (String, Address)> {
-        let Mesh { config, book, .. } = &*self.mesh;
-        let peers = self.groups.iter().flat_map(|&group| &config.groups[group].peers);
-        peers
-            .flat_map(|peer| book.pods_of(&peer.node_name))
-            .map(|(pod, known)| (pod.to_owned(), known.address.clone()))
-    }
-
-    /// The pods of its groups that are there and not known.
-    fn unknown(&self) -> impl Iterator<Item = String> {
-        let Mesh { config, nodes, .. } = &*self.mesh;
-        let is_of = |group: &String| self.groups.iter().any(|&g| config.groups[g].name == *group);
-        let unknown = nodes.iter().filter(|n| n.address.is_none() && n.phase == "Running");
-        unknown.filter(move |n| n.groups.iter().any(is_of)).map(|n| n.pod.clone())
-    }
-}
-
 fn all_names(snapshot: &Snapshot) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let peers = snapshot.config.groups.iter().flat_map(|g| &g.peers);
@@ -322,13 +250,22 @@ fn all_names(snapshot: &Snapshot) -> Vec<String> {
 
 /// What these names mean, once the members of their groups that are there and not known were tried.
 async fn learned(context: &Context, names: &[String]) -> Result<Vec<Asked>, Failure> {
-    let found = find(&context.view.load(), names)?;
-    let unknown: BTreeSet<String> = found.iter().flat_map(Asked::unknown).collect();
-    if unknown.is_empty() {
+    let found = find(&context.view.load(), names).map_err(unknown)?;
+    let pods: BTreeSet<String> = found.iter().flat_map(Asked::unknown).collect();
+    if pods.is_empty() {
         return Ok(found);
     }
-    learn(context, unknown.into_iter().collect()).await?;
-    find(&context.view.load(), names)
+    learn(context, pods.into_iter().collect()).await?;
+    find(&context.view.load(), names).map_err(unknown)
+}
+
+fn unknown(names: Vec<&str>) -> Failure {
+    let tell = |name: &str| {
+        let name: String = name.chars().take(253).collect();
+        format!("the configuration names no node `{name}`: GET /list shows those it does")
+    };
+    let errors = names.into_iter().take(MOST_ERRORS).map(tell).collect();
+    Failure { status: StatusCode::NOT_FOUND, errors }
 }
 
 async fn learn(context: &Context, pods: Vec<String>) -> Result<(), Failure> {

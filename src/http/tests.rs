@@ -53,7 +53,7 @@ fn snapshot(known: &[&str]) -> Snapshot {
     let meshes = split.configs().iter().zip(books).map(|(config, book)| {
         let is_here = |group: &str| config.groups.iter().any(|g| g.name == group);
         let nodes = nodes.iter().filter(|(_, group)| is_here(group)).map(|(node, group)| state(node, group));
-        Mesh { config: Arc::clone(config), book: Arc::new(book), nodes: nodes.collect() }
+        Mesh { nodes: nodes.collect(), ..Mesh::new(Arc::clone(config), Arc::new(book)) }
     });
     let meshes: Vec<Mesh> = meshes.collect();
     Snapshot::new(Arc::new(config), split, meshes)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{Config, Group, Settings, VolumeSource};
-use crate::peers::{Address, Book, Who};
+use crate::peers::{Address, Book, Known, Who};
 
 /// How many ConfigMaps there may be: those that `deploy/rbac.yaml` names.
 pub(super) const MAX_MAPS: usize = 16;
@@ -118,8 +118,9 @@ fn entries(config: &Config, book: &Book, first_group: usize) -> Entries {
     let nodes = names(config).map(|name| (name.to_owned(), node_entry(config, name, first_group)));
     let mut earlier: HashMap<&Address, Vec<String>> = HashMap::new();
     let mut entries: Entries = nodes.collect();
+    let known = book.by_name();
     for (number, group) in (first_group..).zip(&config.groups) {
-        let addresses = addresses(group, book);
+        let addresses = addresses(group, &known);
         let lines: Vec<String> =
             addresses.iter().map(|(address, pods)| line(address, pods, &earlier)).collect();
         // The name of a pod or a workload has no underscore.
@@ -163,10 +164,13 @@ fn volume(settings: &Settings) -> (String, &str) {
 }
 
 /// The known addresses of a group, each once, with the pods that have it.
-fn addresses<'a>(group: &'a Group, book: &'a Book) -> Vec<(&'a Address, Vec<&'a str>)> {
+fn addresses<'a>(
+    group: &Group,
+    known: &HashMap<&str, Vec<(&'a str, &'a Known)>>,
+) -> Vec<(&'a Address, Vec<&'a str>)> {
     let mut addresses: Vec<(&Address, Vec<&str>)> = Vec::new();
     let mut places: HashMap<&Address, usize> = HashMap::new();
-    for (pod, known) in group.peers.iter().flat_map(|peer| book.pods_of(&peer.node_name)) {
+    for &(pod, known) in group.peers.iter().filter_map(|peer| known.get(&*peer.node_name)).flatten() {
         let place = *places.entry(&known.address).or_insert(addresses.len());
         if place == addresses.len() {
             addresses.push((&known.address, Vec::new()));

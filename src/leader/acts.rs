@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::meshes::Mesh;
 use super::{Leader, Outcome, Subject, delivery};
-use crate::config::Settings;
-use crate::peers::{Book, Pod};
+use crate::config::{Roster, Settings};
+use crate::peers::{Book, Pod, join};
 use crate::plan::{self, Act, Reason};
 
 /// How many acts may be under way at once.
@@ -17,15 +18,15 @@ const MOST_ACTS: usize = 64;
 const MOST_CHECKS: usize = 16;
 
 impl Leader {
-    /// Begins an act; says whether there was room for it.
-    pub(super) fn begin(&mut self, act: Act) -> bool {
+    /// Begins an act of a plan, with what is known by that; says whether there was room for it.
+    pub(super) fn begin(&mut self, act: Act, roster: &Roster) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
             Act::Check { pod } => self.unchecked.insert(pod),
             _ if !self.has_room() => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
             Act::Look { pod } => self.look(&pod),
-            Act::Deliver { pod, value } => self.deliver(&pod, value),
+            Act::Deliver { pod } => self.deliver(&pod, roster),
             Act::Evict { pod, reason } => self.evict(&pod, reason),
         }
         true
@@ -88,10 +89,13 @@ impl Leader {
         });
     }
 
-    fn deliver(&mut self, name: &str, value: String) {
-        let Some((_, settings, subject)) = self.subject(name) else {
+    fn deliver(&mut self, name: &str, roster: &Roster) {
+        let (Some((pod, settings, subject)), Some((mesh, _))) = (self.subject(name), self.meshes.pod(name))
+        else {
             return;
         };
+        let Mesh { config, book, .. } = &self.meshes.all[mesh];
+        let value = join(&roster.trusted_peers(config, book, pod.who()));
         let (settings, tools) = (settings.clone(), Arc::clone(&self.tools));
         self.memory.trace_mut(&subject.uid).deliver.begin(&subject.container);
         self.acts.spawn(async move {

@@ -5,9 +5,11 @@
 //! stands is an intention; one whose pod is gone is a restart under way until the pod's successor is
 //! ready or has shown that it will not be.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Act, Agenda, Node, Process, Wait, World};
+use super::{Act, Agenda, Node, Process, Scene, Wait, World};
 use crate::peers::{Book, Pod, Restart};
 
 /// How many restarts in a row may fail to bring the variable.
@@ -174,10 +176,10 @@ fn candidate(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<R
 /// Why a restart would help, once it would.
 fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reason, Option<Wait>> {
     let have = value_in_force(node);
-    if have.is_some_and(|v| v == node.value) {
+    if have.is_some_and(|value| node.is_given(value)) {
         return Err(None);
     }
-    if node.value.is_empty() {
+    if node.peers.is_empty() {
         return Err(have.is_none().then_some(Wait::Peers));
     }
     let authors_own = node.container.is_some_and(|c| c.variable.is_some()) && !node.pod.injected;
@@ -185,7 +187,7 @@ fn wanted(node: &Node<'_>, world: World<'_>, agenda: &mut Agenda) -> Result<Reas
         return Err(None);
     }
     let policy = &node.settings.restart;
-    let stale = have.map(|v| if is_part(v, &node.value) { Reason::Partial } else { Reason::Changed });
+    let stale = have.map(|v| if node.is_given_all_of(v) { Reason::Partial } else { Reason::Changed });
     match stale {
         None if !policy.early => return Err(Some(Wait::RestartOff)),
         Some(Reason::Partial) if !policy.partial => return Err(None),
@@ -210,23 +212,17 @@ pub(super) fn value_in_force<'a>(node: &Node<'a>) -> Option<&'a str> {
     }
 }
 
-fn is_part(part: &str, whole: &str) -> bool {
-    part.split(',').all(|address| whole.split(',').any(|other| other == address))
-}
-
 fn is_complete_or_settled(
     node: &Node<'_>,
     world: World<'_>,
     agenda: &mut Agenda,
 ) -> Result<Reason, Option<Wait>> {
-    let missing: Vec<String> =
-        node.groups.iter().flat_map(|&g| world.config.missing(g, world.book, world.pods)).collect();
-    if missing.is_empty() {
+    if node.missing().next().is_none() {
         return Ok(Reason::Complete);
     }
-    let learned = node.last_learned(world).unwrap_or(world.now);
+    let learned = node.last_learned().unwrap_or(world.now);
     let until = after(learned, node.settings.restart.settle);
-    if agenda.is_past(until) { Ok(Reason::Settled) } else { Err(Some(Wait::Group { missing, until })) }
+    if agenda.is_past(until) { Ok(Reason::Settled) } else { Err(Some(Wait::group(node.missing(), until))) }
 }
 
 /// A time that cannot be reckoned, being too far away, never comes.
@@ -298,52 +294,76 @@ fn held_back(node: &Node<'_>) -> Option<Wait> {
 
 /// Which groups have a restart under way, and of whom.
 struct Busy {
-    groups: Vec<(usize, String)>,
+    groups: HashMap<usize, Vec<String>>,
 }
 
 impl Busy {
     fn new(world: World<'_>, agenda: &mut Agenda) -> Self {
-        let mut groups = Vec::new();
+        let mut busy = Self { groups: HashMap::new() };
+        let successors = Successors::of(world);
         for (key, restart) in &world.book.restarts {
-            if is_under_way(key, restart, world, agenda) {
-                let who = restart.who();
-                groups.extend(world.config.groups_of(who).into_iter().map(|g| (g, restart.pod.clone())));
+            if successors.are_awaited(key, restart, world, agenda) {
+                busy.enter(&world.config.groups_of(restart.who()), &restart.pod);
             }
         }
-        Self { groups }
+        busy
     }
 
     fn claim(&mut self, node: &Node<'_>) {
-        self.groups.extend(node.groups.iter().map(|&g| (g, node.pod.name.clone())));
+        self.enter(&node.groups, &node.pod.name);
+    }
+
+    fn enter(&mut self, groups: &[usize], pod: &str) {
+        for &group in groups {
+            self.groups.entry(group).or_default().push(pod.to_owned());
+        }
     }
 
     /// Another pod that is being restarted in a group of the node.
     fn other(&self, node: &Node<'_>) -> Option<String> {
-        let (_, pod) =
-            self.groups.iter().find(|(g, pod)| node.groups.contains(g) && *pod != node.pod.name)?;
-        Some(pod.clone())
+        let mut pods = node.groups.iter().filter_map(|group| self.groups.get(group)).flatten();
+        pods.find(|pod| **pod != node.pod.name).cloned()
     }
 }
 
-/// Whether a noted pod has gone and its successor is not up yet.
-fn is_under_way(key: &str, restart: &Restart, world: World<'_>, agenda: &mut Agenda) -> bool {
-    if let Some(pod) = world.pods.values().find(|p| p.uid == restart.uid) {
-        return pod.deleting;
+/// Who may have come after the pods that were restarted.
+struct Successors<'a> {
+    by_key: HashMap<&'a str, Vec<&'a Pod>>,
+}
+
+impl<'a> Successors<'a> {
+    fn of(world: World<'a>) -> Self {
+        let mut by_key: HashMap<&str, Vec<&Pod>> = HashMap::new();
+        if !world.book.restarts.is_empty() {
+            for pod in world.pods.values() {
+                by_key.entry(pod.restart_key()).or_default().push(pod);
+            }
+        }
+        Self { by_key }
     }
-    // creationTimestamp is cut to whole seconds.
-    let noted = after(restart.at, SignedDuration::from_secs(-1));
-    let mut successors = world
-        .pods
-        .values()
-        .filter(|p| p.restart_key() == key && (p.name == restart.pod || p.created >= noted))
-        .peekable();
-    if successors.peek().is_none() {
-        return !agenda.is_past(after(since(restart), READY_WITHIN));
+
+    /// Whether a noted pod has gone and its successor is not up yet.
+    fn are_awaited(&self, key: &str, restart: &Restart, world: World<'_>, agenda: &mut Agenda) -> bool {
+        if let Some(pod) = meant(restart, world) {
+            return pod.deleting;
+        }
+        // creationTimestamp is cut to whole seconds.
+        let noted = after(restart.at, SignedDuration::from_secs(-1));
+        let of_key = self.by_key.get(key).into_iter().flatten();
+        let mut successors = of_key.filter(|pod| pod.name == restart.pod || pod.created >= noted).peekable();
+        if successors.peek().is_none() {
+            return !agenda.is_past(after(since(restart), READY_WITHIN));
+        }
+        successors.any(|pod| {
+            let stuck = pod.containers.iter().any(|c| c.keeps_exiting());
+            !pod.ready && !stuck && !agenda.is_past(after(pod.created, READY_WITHIN))
+        })
     }
-    successors.any(|pod| {
-        let stuck = pod.containers.iter().any(|c| c.keeps_exiting());
-        !pod.ready && !stuck && !agenda.is_past(after(pod.created, READY_WITHIN))
-    })
+}
+
+/// The very pod that is to be restarted, while it is there.
+fn meant<'a>(restart: &Restart, world: World<'a>) -> Option<&'a Pod> {
+    world.pods.get(&restart.pod).map(Box::as_ref).filter(|pod| pod.uid == restart.uid)
 }
 
 /// Ends the count of restarts that brought what they were for, withdraws intentions that are not needed any
@@ -353,7 +373,7 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
     for restart in book.restarts.values_mut() {
         restart.at = restart.at.min(world.now);
         restart.left = restart.left.map(|left| left.min(world.now));
-        let pod = world.pods.values().find(|pod| pod.uid == restart.uid);
+        let pod = meant(restart, world);
         if !restart.uid.is_empty() && pod.is_none_or(|pod| pod.deleting) {
             restart.left.get_or_insert(world.now);
         }
@@ -362,16 +382,17 @@ pub(super) fn tidy(book: &mut Book, world: World<'_>) {
             withdraw(restart);
         }
     }
-    for pod in world.pods.values() {
-        let Some(node) = Node::of(pod, world) else {
-            continue;
-        };
+    if book.restarts.is_empty() {
+        return;
+    }
+    let scene = Scene::of(world);
+    for pod in world.pods.values().filter(|pod| !pod.deleting) {
         let Some(last) = book.restarts.get_mut(pod.restart_key()) else {
             continue;
         };
-        if pod.deleting {
+        let Some(node) = Node::of(pod, &scene) else {
             continue;
-        }
+        };
         if last.uid == pod.uid {
             if is_content(&node, world) && !may_be_leaving(&node, world) {
                 withdraw(last);
@@ -396,7 +417,7 @@ fn has_lasted(last: &Restart, now: Timestamp) -> bool {
 
 /// Whether the node would not be restarted at any time.
 fn is_content(node: &Node<'_>, world: World<'_>) -> bool {
-    let mut nobody = Agenda { now: world.now, wake: None, acts: Vec::new() };
+    let mut nobody = Agenda::new(world.now);
     wanted(node, world, &mut nobody) == Err(None)
 }
 

@@ -27,8 +27,10 @@ pub enum Wait {
     Peers,
     /// Its group is not complete.
     Group {
-        /// The members that are not known.
+        /// Some of the members that are not known.
         missing: Vec<String>,
+        /// How many more are not.
+        more: usize,
         /// When it is restarted nonetheless.
         until: Timestamp,
     },
@@ -74,7 +76,16 @@ pub enum Wait {
     },
 }
 
+/// How many are named of those that a node waits for.
+const NAMED: usize = 10;
+
 impl Wait {
+    /// A wait for these members.
+    pub(super) fn group<'a>(mut missing: impl Iterator<Item = &'a str>, until: Timestamp) -> Self {
+        let named = missing.by_ref().take(NAMED).map(String::from).collect();
+        Self::Group { missing: named, more: missing.count(), until }
+    }
+
     /// The kind of it, for machines.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -107,11 +118,13 @@ impl fmt::Display for Wait {
             Self::Address { why: None } => f.write_str("its address is being learned"),
             Self::Address { why: Some(why) } => write!(f, "its address is being learned: {why}"),
             Self::Peers => f.write_str("the address of none of its peers is known"),
-            Self::Group { missing, until } => write!(
-                f,
-                "its group is not complete ({} not known); restarted with what is known at {until:.0}",
-                missing.join(", ")
-            ),
+            Self::Group { missing, more, until } => {
+                write!(f, "its group is not complete ({}", missing.join(", "))?;
+                if *more > 0 {
+                    write!(f, " and {more} more")?;
+                }
+                write!(f, " not known); restarted with what is known at {until:.0}")
+            }
             Self::Look { why: None } => f.write_str("whether its process has the variable is being looked at"),
             Self::Look { why: Some(why) } => {
                 write!(f, "whether its process has the variable could not be seen: {why}")

@@ -21,13 +21,14 @@ const PEER: &str = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [case, times] = &arguments[..] else { panic!("usage: torch-instructions CASE TIMES") };
-    let (node, nodes) = match case.as_str() {
-        "configured" => (name(0), 1_000),
-        "configured-by-10000" => (name(0), 10_000),
-        "not-configured" => ("others".into(), 1_000),
+    let (node, nodes, hub) = match case.as_str() {
+        "configured" => (name(1), 1_000, None),
+        "configured-by-10000" => (name(1), 10_000, None),
+        "configured-with-a-hub" => (name(1), 10_000, Some(name(0))),
+        "not-configured" => ("others".into(), 1_000, None),
         _ => panic!("no such case: {case}"),
     };
-    let snapshot = Snapshot::begin(Arc::new(configuration(nodes)), &book(nodes));
+    let snapshot = Snapshot::begin(Arc::new(configuration(nodes, hub)), &book(nodes));
     let body = REVIEW.replace("NODE", &node).replace("NAMESPACE", "da");
     for _ in 0..times.parse().expect("a number") {
         let input = Input { namespace: "da", snapshot: &snapshot };
@@ -35,13 +36,16 @@ fn main() {
     }
 }
 
-fn configuration(nodes: usize) -> config::Config {
+/// Groups, of which each has the hub as its first node, where there is one.
+fn configuration(nodes: usize, hub: Option<String>) -> config::Config {
     let mut text = String::from("containerName: node\ntrustedPeersPath: /peers\nmutualPeers:\n");
     for node in 0..nodes {
-        if node % GROUP == 0 {
+        let is_first = node % GROUP == 0;
+        if is_first {
             text.push_str("  - peers:\n");
         }
-        writeln!(text, "      - nodeName: {}", name(node)).expect("a String takes everything");
+        let name = hub.clone().filter(|_| is_first).unwrap_or_else(|| name(node));
+        writeln!(text, "      - nodeName: {name}").expect("a String takes everything");
     }
     config::parse(&text).expect("a good configuration")
 }

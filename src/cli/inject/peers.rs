@@ -30,11 +30,15 @@ pub fn book(text: Option<&str>, config: &Config) -> anyhow::Result<Book> {
     if let Some(text) = text {
         book.nodes = read(text, config)?;
     }
-    for peer in config.groups.iter().flat_map(|g| &g.peers) {
-        if let Some(address) = fixed(&peer.settings).filter(|_| book.pods_of(&peer.node_name).is_empty()) {
-            book.nodes.insert(peer.node_name.clone(), known(address.clone(), None));
-        }
-    }
+    let named = book.by_name();
+    let peers = config.groups.iter().flat_map(|group| &group.peers);
+    let others = peers.filter(|peer| !named.contains_key(&*peer.node_name));
+    let given = others.filter_map(|peer| {
+        let address = fixed(&peer.settings)?.clone();
+        Some((peer.node_name.clone(), known(address, None)))
+    });
+    let given: Vec<_> = given.collect();
+    book.nodes.extend(given);
     Ok(book)
 }
 
