@@ -39,8 +39,8 @@ Examples:
   torch inject -f node.yaml --config config.yaml --peers peers.json
   torch inject -f node.yaml --config config.yaml --output yaml >injected.yaml
   kubectl get statefulsets -n da -o yaml | torch inject -f - --config config.yaml --peers peers.json
-A file for --peers is what Torch's REST answers:
-  curl … https://torch.torch.svc/list >peers.json";
+A file for --peers is what Torch's REST answers, or:
+  torch status -n torch --output json >peers.json";
 
 /// What `torch inject` is told.
 #[derive(Debug, clap::Args)]
@@ -53,8 +53,8 @@ pub struct InjectArgs {
     /// Torch's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The addresses that are known: a map of pods to addresses, or an answer of `/list`, `/gen` or
-    /// `/genAll`; without it only those that the configuration gives
+    /// The addresses that are known: a map of pods to addresses, an answer of `/list`, `/gen` or `/genAll`, or
+    /// what `torch status` prints as JSON or YAML; without it only those that the configuration gives
     #[arg(long, value_name = "FILE")]
     peers: Option<PathBuf>,
     /// The namespace that Torch serves, which is also that of objects that say none; without it each

@@ -12,7 +12,7 @@ use crate::peers::{Address, Book, Known};
 use crate::plan::fixed;
 use crate::yaml;
 
-/// A node of `/list`.
+/// A node of `/list` or `torch status`.
 #[derive(Deserialize)]
 struct Listed {
     pod: String,
@@ -20,8 +20,8 @@ struct Listed {
     address: Option<Address>,
 }
 
-/// The book of what is known, from a map of pods to addresses, or from an answer of `/list`, `/gen` or
-/// `/genAll`, whole or its body alone.
+/// The book of what is known, from a map of pods to addresses, from an answer of `/list`, `/gen` or `/genAll`,
+/// whole or its body alone, or from what `torch status` prints.
 ///
 /// # Errors
 /// Where it is none of these, or has an address that is none.
@@ -44,7 +44,9 @@ pub fn book(text: Option<&str>, config: &Config) -> anyhow::Result<Book> {
 
 fn read(text: &str, config: &Config) -> anyhow::Result<BTreeMap<String, Known>> {
     let whole: Value = yaml::read(text).context("it is not YAML")?;
-    let answer = whole.get("body").filter(|body| !body.is_string());
+    // By these names there may also be pods.
+    let part = |name| whole.get(name).filter(|part| !part.is_string());
+    let answer = part("body").or_else(|| part("nodes"));
     match answer.unwrap_or(&whole) {
         body @ Value::Array(_) => Ok(Vec::<Listed>::deserialize(body)?
             .into_iter()
@@ -60,7 +62,9 @@ fn read(text: &str, config: &Config) -> anyhow::Result<BTreeMap<String, Known>> 
                 (pod, known(address, workload))
             })
             .collect()),
-        _ => bail!("it is neither a map of pods to addresses nor an answer of /list or /genAll"),
+        _ => bail!(
+            "it is neither a map of pods to addresses, nor an answer of /list or /genAll, nor what torch status prints"
+        ),
     }
 }
 
@@ -107,7 +111,10 @@ mod tests {
         );
         assert_eq!(nodes(&list), expected);
         assert_eq!(nodes(&format!(r#"{{"status": 200, "body": {list}}}"#)), expected);
-        assert_eq!(nodes(&format!("body: {address}")).len(), 2, "a pod may be called so");
+        assert_eq!(nodes(&format!(r#"{{"leader": "torch-a", "nodes": {list}}}"#)), expected);
+        for name in ["body", "nodes"] {
+            assert_eq!(nodes(&format!("{name}: {address}")).len(), 2, "a pod may be called so");
+        }
     }
 
     #[test]
