@@ -35,12 +35,13 @@ pub enum DialError {
 
 /// Dials nodes under an identity of this process only.
 pub struct Dialer {
-    identity: Keypair,
+    noise: libp2p_noise::Config,
 }
 
 impl Default for Dialer {
     fn default() -> Self {
-        Self { identity: Keypair::generate_ed25519() }
+        let noise = libp2p_noise::Config::new(&Keypair::generate_ed25519());
+        Self { noise: noise.expect("a key that was just made signs") }
     }
 }
 
@@ -65,7 +66,7 @@ impl Dialer {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<PeerId, DialError> {
-        let noise = libp2p_noise::Config::new(&self.identity)?;
+        let noise = self.noise.clone();
         let (protocol, io) = dialer_select_proto(stream.compat(), noise.protocol_info(), Version::V1).await?;
         let (peer, _) = noise.upgrade_outbound(io, protocol).await?;
         Ok(peer)
