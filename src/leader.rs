@@ -7,6 +7,7 @@
 
 mod acts;
 mod asks;
+mod checks;
 mod delivery;
 pub mod discovery;
 mod ledger;
@@ -39,6 +40,7 @@ use crate::telemetry::{Health, Metrics};
 use crate::view::{self, Snapshot, View};
 
 use asks::Waiter;
+use checks::Checks;
 use discovery::{Discovery, Learned};
 use ledger::{Ledger, Shards};
 use meshes::Meshes;
@@ -136,10 +138,9 @@ pub async fn run(parts: Parts) {
         memory: Memory::default(),
         retries: Retries::default(),
         acts: JoinSet::new(),
-        checks: 0,
+        checks: Checks::default(),
         dirty: BTreeSet::new(),
         starved: Turns::default(),
-        unchecked: Turns::default(),
         wakes: BTreeSet::new(),
         counts: (0, 0),
         waiters: Vec::new(),
@@ -177,14 +178,12 @@ struct Leader {
     memory: Memory,
     retries: Retries,
     acts: JoinSet<Outcome>,
-    /// How many of them dial known addresses.
-    checks: usize,
+    /// Those that dial known addresses, and those to come.
+    checks: Checks,
     /// The meshes to be planned anew.
     dirty: BTreeSet<usize>,
     /// The meshes of which not all acts could begin.
     starved: Turns<usize>,
-    /// The pods whose addresses are to be dialled.
-    unchecked: Turns<String>,
     /// When which mesh has something due.
     wakes: BTreeSet<(Timestamp, usize)>,
     /// How many nodes are known, and how many are not.
@@ -248,6 +247,7 @@ impl Leader {
         self.tools.metrics.leader(leads);
         if leads && !before {
             self.memory = Memory::default();
+            self.checks.forget();
             self.meshes.look_anew();
             self.services = Listing::default();
         }
@@ -344,7 +344,8 @@ impl Leader {
         self.health.well("book", "");
         self.health.well("pods", "");
         let saving = self.save_if_due();
-        let wake = self.wakes.first().map(|(at, _)| {
+        let check = self.checks.next().filter(|_| self.acts_on_plan);
+        let wake = self.wakes.first().map(|(at, _)| *at).into_iter().chain(check).min().map(|at| {
             let wait = at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO);
             Instant::now() + wait + Duration::from_millis(1)
         });
@@ -372,7 +373,7 @@ impl Leader {
             self.plan(mesh);
         }
         if self.acts_on_plan {
-            self.check_some();
+            self.check_some(now);
         }
     }
 

@@ -80,7 +80,7 @@ pub enum Act {
         /// The pod.
         pod: String,
     },
-    /// Dial its address as its peers would.
+    /// Dial its address as its peers would, for the first time.
     Check {
         /// The pod.
         pod: String,
@@ -442,11 +442,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Has an address dialled that was not yet: when it is dialled again is not for the plan.
     fn check(&self, agenda: &mut Agenda) {
-        let Some(known) = self.known.filter(|k| k.address.host_and_port().is_some()) else {
-            return;
-        };
-        if agenda.is_due(&self.trace.check, known) {
+        let (Some(known), check) = (self.known, &self.trace.check) else { return };
+        let is_new = !check.busy && check.subject != known.into();
+        if is_new && known.address.host_and_port().is_some() {
             agenda.acts.push(Act::Check { pod: self.pod.name.clone() });
         }
     }

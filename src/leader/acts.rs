@@ -13,16 +13,12 @@ use crate::plan::{self, Act, Reason};
 /// How many acts may be under way at once.
 const MOST_ACTS: usize = 64;
 
-/// How many known addresses are dialled at once, beside all other acts. One that does not answer takes seconds,
-/// thousands may be like that, and what only tells how things are must not keep back what changes them.
-const MOST_CHECKS: usize = 16;
-
 impl Leader {
     /// Begins an act of a plan, with what is known by that; says whether there was room for it.
     pub(super) fn begin(&mut self, act: Act, roster: &Roster) -> bool {
         match act {
             Act::Note { pod, reason } => self.note(&pod, reason),
-            Act::Check { pod } => self.unchecked.insert(pod),
+            Act::Check { pod } => self.checks.await_turn(pod),
             _ if !self.has_room() => return false,
             Act::Probe { pod, lurk } => self.probe(&pod, lurk),
             Act::Look { pod } => self.look(&pod),
@@ -34,16 +30,7 @@ impl Leader {
 
     /// Whether another act, no check, may begin.
     pub(super) fn has_room(&self) -> bool {
-        self.acts.len() - self.checks < MOST_ACTS
-    }
-
-    /// Dials addresses that wait for that, as far as there is room.
-    pub(super) fn check_some(&mut self) {
-        while self.checks < MOST_CHECKS
-            && let Some(pod) = self.unchecked.next()
-        {
-            self.check(&pod);
-        }
+        self.acts.len() - self.checks.under_way() < MOST_ACTS
     }
 
     fn note(&mut self, name: &str, reason: Reason) {
@@ -102,24 +89,6 @@ impl Leader {
             let (container, path) = (&settings.container_name, &settings.trusted_peers_path);
             let done = delivery::deliver(&tools.cluster, &subject.pod, container, path, &value).await;
             Outcome::Delivered(subject, value, done)
-        });
-    }
-
-    /// Dials the address that is known by now, since it may have waited for its turn.
-    fn check(&mut self, name: &str) {
-        let (Some((.., subject)), Some((mesh, _))) = (self.subject(name), self.meshes.pod(name)) else {
-            return;
-        };
-        let check = &mut self.memory.trace_mut(&subject.uid).check;
-        let Some(known) = self.meshes.all[mesh].book.nodes.get(name).filter(|_| !check.busy) else {
-            return;
-        };
-        check.begin(known);
-        let (address, tools) = (known.address.clone(), Arc::clone(&self.tools));
-        self.checks += 1;
-        self.acts.spawn(async move {
-            let reach = tools.discovery.check(&address).await;
-            Outcome::Checked(subject, reach)
         });
     }
 

@@ -1,7 +1,5 @@
 //! Taking in what came of the acts.
 
-use std::mem;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::discovery::Learned;
@@ -11,16 +9,8 @@ use super::{Leader, Outcome, Subject};
 use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{Events, ExecError};
 use crate::peers::{Book, Known};
-use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reach, Reached, Reason, Trace};
+use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reason, Trace};
 
-/// How often a known address is dialled again, where there are few nodes.
-const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// The same where there are many.
-const CHECK_SELDOM: SignedDuration = SignedDuration::from_secs(600);
-/// Between these, how far apart: a dial takes more than a millisecond of a processor.
-const CHECK_APART: SignedDuration = SignedDuration::from_secs(2);
-/// How soon one that was not reached is dialled again at first.
-const CHECK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 const PROBE_PACE: Pace =
     Pace { first: SignedDuration::from_millis(400), most: SignedDuration::from_secs(30) };
 const EXEC_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(60) };
@@ -29,7 +19,7 @@ const LEAVES_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 const EVICT_PACE: Pace = Pace { first: SignedDuration::from_secs(1), most: SignedDuration::from_secs(30) };
 
 /// After so many failures in a row the next is told: fewer pass by themselves in most cases.
-const TOLD: u32 = 3;
+pub(super) const TOLD: u32 = 3;
 
 /// The same for a command in a container, which takes its time to fail.
 const EXEC_TOLD: u32 = 1;
@@ -44,25 +34,27 @@ impl Leader {
             | Outcome::Evicted(of, ..) => Some(of.clone()),
             Outcome::Saved(..) => None,
         };
-        self.take_in(outcome);
+        let is_news = self.take_in(outcome);
         let Some(of) = of else { return };
         let there = self.meshes.pod(&of.pod);
         if there.is_none_or(|(_, pod)| pod.uid != of.uid) {
             // Its end came first, and nothing else would come to forget it.
             self.memory.forget(&of.uid);
         }
-        self.dirty.extend(there.map(|(mesh, _)| mesh));
+        self.dirty.extend(there.filter(|_| is_news).map(|(mesh, _)| mesh));
     }
 
-    fn take_in(&mut self, outcome: Outcome) {
+    /// Says whether the plan may be another one now.
+    fn take_in(&mut self, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Probed(of, learned) => self.probed(&of, learned),
             Outcome::Looked(of, looked) => self.looked(&of, looked),
             Outcome::Delivered(of, value, done) => self.delivered(&of, value, done),
-            Outcome::Checked(of, reach) => self.checked(&of, reach),
+            Outcome::Checked(of, reach) => return self.checked(&of, reach),
             Outcome::Evicted(of, reason, done) => self.evicted(&of, reason, done),
             Outcome::Saved(shard, saved) => self.saved(shard, saved),
         }
+        true
     }
 
     fn probed(&mut self, of: &Subject, learned: Result<Learned, String>) {
@@ -164,33 +156,6 @@ impl Leader {
         }
     }
 
-    fn checked(&mut self, of: &Subject, reach: Reach) {
-        self.checks -= 1;
-        let every = check_every(self.meshes.pods());
-        let trace = self.memory.trace_mut(&of.uid);
-        let before = trace.reached.take().map(|reached| reached.reach);
-        let is_other = |before: &Reach| mem::discriminant(before) != mem::discriminant(&reach);
-        if before.as_ref().is_some_and(is_other) {
-            tracing::info!(pod = of.pod, ?reach, "its address");
-        }
-        let now = Timestamp::now();
-        match &reach {
-            Reach::Reachable => {
-                // At first at any time within it: all may have been dialled at once.
-                let jitter = fastrand::f64();
-                let part = if before == Some(Reach::Reachable) { 0.8 + 0.4 * jitter } else { jitter };
-                trace.check.succeed(Some(now + every.mul_f64(part)))
-            }
-            Reach::Unresolved(why) | Reach::Unreachable(why) | Reach::OtherPeer(why) => {
-                if trace.check.failures == TOLD {
-                    self.tools.cluster.events().about_node(&of.pod, &of.uid, EventReason::CannotReach, why);
-                }
-                trace.check.fail(why.clone(), now, Pace { first: CHECK_AGAIN, most: every }, fastrand::f64());
-            }
-        }
-        trace.reached = Some(Reached { known: trace.check.subject, reach });
-    }
-
     fn evicted(&mut self, of: &Subject, reason: Reason, done: Restarted) {
         self.tools.metrics.eviction(done.label());
         let was_not_carried_out = matches!(done, Restarted::Refused(_) | Restarted::HeldBack(_));
@@ -217,11 +182,6 @@ impl Leader {
             Restarted::HeldBack(why) | Restarted::Unclear(why) => hold_back(trace, of, why, false, events),
         }
     }
-}
-
-/// How often each known address is dialled where there are so many pods of nodes.
-fn check_every(pods: usize) -> SignedDuration {
-    CHECK_APART.saturating_mul(i32::try_from(pods).unwrap_or(i32::MAX)).clamp(CHECK_EVERY, CHECK_SELDOM)
 }
 
 /// A command that fails in a container is logged when it begins to fail, and an Event soon after.
@@ -258,16 +218,5 @@ fn label(outcome: &Delivery) -> &'static str {
         Delivery::Absent => "absent",
         Delivery::NotWritable(_) => "not_writable",
         Delivery::NoShell => "no_shell",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_are_dialled_less_often_each() {
-        let seconds = [0, 5, 30, 31, 300, 10_000].map(|pods| check_every(pods).as_secs());
-        assert_eq!(seconds, [60, 60, 60, 62, 600, 600]);
     }
 }

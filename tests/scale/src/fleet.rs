@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::nodes::Nodes;
 
-/// How many nodes are in a group.
+/// How many nodes are in a group, beside the hub.
 const GROUP: usize = 5;
 
 /// How many calls are made at once.
@@ -26,16 +26,18 @@ pub struct Fleet {
     client: Client,
     nodes: Nodes,
     size: usize,
+    /// Whether the first node is in every group.
+    hub: bool,
 }
 
 impl Fleet {
-    /// Makes the namespace.
-    pub async fn make(client: Client, nodes: Nodes) -> anyhow::Result<Self> {
+    /// Makes the namespace. With a `hub`, the first node is in every group.
+    pub async fn make(client: Client, nodes: Nodes, hub: bool) -> anyhow::Result<Self> {
         let namespace = format!("torch-scale-{}", std::process::id());
         let object = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
         let api: Api<Namespace> = Api::all(client.clone());
         api.create(&PostParams::default(), &object).await.context("cannot create the namespace")?;
-        let fleet = Self { namespace, client, nodes, size: 0 };
+        let fleet = Self { namespace, client, nodes, size: 0, hub };
         fleet.wait_for_account().await?;
         // As the manifests do: where there is none, Torch waits for it first.
         let lease: Lease = serde_json::from_value(json!({"metadata": {"name": "torch"}}))?;
@@ -65,12 +67,12 @@ impl Fleet {
     /// The configuration that names them all.
     pub fn config(&self) -> String {
         let mut text = format!("port: {}\nmutualPeers:\n", self.nodes.port);
-        for node in 0..self.size {
-            if node % GROUP == 0 {
-                text.push_str("  - peers:\n");
+        for first in (0..self.size).step_by(GROUP) {
+            text.push_str("  - peers:\n");
+            for node in self.members(first, self.size) {
+                writeln!(text, "      - {{nodeName: {}, host: {}}}", name(node), Nodes::ip(node))
+                    .expect("a String takes everything");
             }
-            writeln!(text, "      - {{nodeName: {}, host: {}}}", name(node), Nodes::ip(node))
-                .expect("a String takes everything");
         }
         text
     }
@@ -128,10 +130,16 @@ impl Fleet {
         done.map(drop).context("cannot write a pod's status")
     }
 
-    /// With the variable, as the webhook gives it, so that no restart is due. No scheduler takes it.
+    /// The members of a group that begins with the node `first`, of so many nodes.
+    fn members(&self, first: usize, size: usize) -> impl Iterator<Item = usize> {
+        let hub = (self.hub && first > 0).then_some(0);
+        hub.into_iter().chain(first..size.min(first + GROUP))
+    }
+
+    /// With the variable, as the webhook gives it, so that no restart is due; the hub with its first group only. No
+    /// scheduler takes it.
     fn pod(&self, node: usize, size: usize) -> Value {
-        let group = node - node % GROUP;
-        let others = (group..size.min(group + GROUP)).filter(|&other| other != node);
+        let others = self.members(node - node % GROUP, size).filter(|&other| other != node);
         let value = others.map(|other| self.nodes.address(other)).collect::<Vec<_>>().join(",");
         json!({
             "metadata": {

@@ -1,5 +1,5 @@
-//! Measures Torch with thousands of nodes: `torch-scale [SIZE…]`, on the API server of `KUBECONFIG`, with
-//! the `torch` that lies beside this program.
+//! Measures Torch with thousands of nodes: `torch-scale [--hub] [SIZE…]`, on the API server of `KUBECONFIG`,
+//! with the `torch` that lies beside this program. With `--hub`, the first node is in every group.
 //!
 //! The nodes are pods on the real API server whose status is written here, since no machine has room for
 //! so many containers. At the address of each a node answers that proves a key of its own. Torch is a
@@ -39,11 +39,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().expect("this comes first");
-    let sizes = sizes()?;
+    let (hub, sizes) = arguments()?;
     let client = Client::try_default().await.context("no API server: set KUBECONFIG")?;
     let nodes = Nodes::listen().await?;
     let proxy = Proxy::start(client.clone()).await?;
-    let fleet = Fleet::make(client, nodes.clone()).await?;
+    let fleet = Fleet::make(client, nodes.clone(), hub).await?;
     let mut bench = Bench { fleet, nodes, proxy };
     let measured = measure_all(&mut bench, &sizes).await;
     bench.fleet.remove().await;
@@ -60,10 +60,10 @@ async fn measure_all(bench: &mut Bench, sizes: &[usize]) -> anyhow::Result<Vec<m
     Ok(all)
 }
 
-fn sizes() -> anyhow::Result<Vec<usize>> {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    if given.is_empty() {
-        return Ok(SIZES.into());
-    }
-    given.iter().map(|s| s.parse().with_context(|| format!("`{s}` is not a number of nodes"))).collect()
+fn arguments() -> anyhow::Result<(bool, Vec<usize>)> {
+    let (options, given): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument == "--hub");
+    let size = |text: &String| text.parse().with_context(|| format!("`{text}` is not a number of nodes"));
+    let sizes = given.iter().map(size).collect::<anyhow::Result<Vec<usize>>>()?;
+    Ok((!options.is_empty(), if sizes.is_empty() { SIZES.into() } else { sizes }))
 }
