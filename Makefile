@@ -31,7 +31,7 @@ rotate:
 
 # 100, 1,000 and 10,000 nodes.
 scale:
-	@tests/scale/run
+	@tests/scale/run --out docs/bench
 
 # One fault after another on the real cluster.
 faults:

@@ -1,5 +1,6 @@
-//! Measures Torch with thousands of nodes: `torch-scale [--hub] [SIZE…]`, on the API server of `KUBECONFIG`,
-//! with the `torch` that lies beside this program. With `--hub`, the first node is in every group.
+//! Measures Torch with thousands of nodes: `torch-scale [--hub] [--out DIRECTORY] [SIZE…]`, on the API server of
+//! `KUBECONFIG`, with the `torch` that lies beside this program. With `--hub`, the first node is in every group;
+//! `--out` has the figures written as CSV, and as plots.
 //!
 //! The nodes are pods on the real API server whose status is written here, since no machine has room for
 //! so many containers. At the address of each a node answers that proves a key of its own. Torch is a
@@ -9,10 +10,13 @@
 mod fleet;
 mod measure;
 mod nodes;
+#[path = "../../bench/src/plot.rs"]
+mod plot;
 mod proxy;
 mod report;
 mod torch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -39,7 +43,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().expect("this comes first");
-    let (hub, sizes) = arguments()?;
+    let Arguments { hub, out, sizes } = Arguments::read()?;
     let client = Client::try_default().await.context("no API server: set KUBECONFIG")?;
     let nodes = Nodes::listen().await?;
     let proxy = Proxy::start(client.clone()).await?;
@@ -47,7 +51,9 @@ async fn run() -> anyhow::Result<()> {
     let mut bench = Bench { fleet, nodes, proxy };
     let measured = measure_all(&mut bench, &sizes).await;
     bench.fleet.remove().await;
-    report::verdict(&measured?)
+    let measured = measured?;
+    out.map(|out| report::keep(&out, &measured)).transpose()?;
+    report::verdict(&measured, hub)
 }
 
 async fn measure_all(bench: &mut Bench, sizes: &[usize]) -> anyhow::Result<Vec<measure::Figures>> {
@@ -60,10 +66,29 @@ async fn measure_all(bench: &mut Bench, sizes: &[usize]) -> anyhow::Result<Vec<m
     Ok(all)
 }
 
-fn arguments() -> anyhow::Result<(bool, Vec<usize>)> {
-    let (options, given): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|argument| argument == "--hub");
-    let size = |text: &String| text.parse().with_context(|| format!("`{text}` is not a number of nodes"));
-    let sizes = given.iter().map(size).collect::<anyhow::Result<Vec<usize>>>()?;
-    Ok((!options.is_empty(), if sizes.is_empty() { SIZES.into() } else { sizes }))
+/// What is to be measured.
+struct Arguments {
+    hub: bool,
+    out: Option<PathBuf>,
+    sizes: Vec<usize>,
+}
+
+impl Arguments {
+    fn read() -> anyhow::Result<Self> {
+        let (mut hub, mut out, mut sizes) = (false, None, Vec::new());
+        let mut given = std::env::args().skip(1);
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                "--hub" => hub = true,
+                "--out" => out = Some(given.next().context("--out needs a directory")?.into()),
+                size => {
+                    sizes.push(size.parse().with_context(|| format!("`{size}` is not a number of nodes"))?)
+                }
+            }
+        }
+        if sizes.is_empty() {
+            sizes = SIZES.into();
+        }
+        Ok(Self { hub, out, sizes })
+    }
 }
