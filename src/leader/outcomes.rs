@@ -1,5 +1,7 @@
 //! Taking in what came of the acts.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::discovery::Learned;
@@ -8,7 +10,7 @@ use super::retries::Retries;
 use super::{Leader, Outcome, Subject};
 use crate::cluster::events::Reason as EventReason;
 use crate::cluster::{Events, ExecError};
-use crate::peers::{Book, Known};
+use crate::peers::Known;
 use crate::plan::{self, Attempt, Delivered, Delivery, Look, Pace, Process, Reason, Trace};
 
 const PROBE_PACE: Pace =
@@ -109,9 +111,11 @@ impl Leader {
         let learned = before.filter(|_| same).map_or_else(Timestamp::now, |known| known.learned);
         let known =
             Known { address, workload: pod.workload.clone(), container: of.container.clone(), learned };
-        let mut book = Book::clone(&self.meshes.all[mesh].book);
-        book.nodes.insert(of.pod.clone(), known);
-        self.meshes.all[mesh].keep(book);
+        let book = &mut self.meshes.all[mesh].book;
+        if book.nodes.get(&of.pod) != Some(&known) {
+            // Readers have the book as it was. One copy does for all that is learned before they get the next.
+            Arc::make_mut(book).nodes.insert(of.pod.clone(), known);
+        }
     }
 
     fn looked(&mut self, of: &Subject, looked: Result<Process, ExecError>) {
