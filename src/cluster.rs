@@ -24,7 +24,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
 pub use auth::User;
-pub use book::{Changes, MOST_SHARDS, Shard, Written};
+pub use book::{Changes, MOST_SHARDS, Shard, Written, size};
 pub use events::Events;
 pub use exec::{ExecError, Output};
 pub use injection::InjectionMap;

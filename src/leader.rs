@@ -349,7 +349,8 @@ impl Leader {
             let wait = at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO);
             Instant::now() + wait + Duration::from_millis(1)
         });
-        [wake, saving].into_iter().flatten().fold(far(), Instant::min)
+        let again = (!self.dirty.is_empty()).then(|| Instant::now() + GATHER);
+        [wake, saving, again].into_iter().flatten().fold(far(), Instant::min)
     }
 
     fn say_who_leads(&self) {
@@ -423,7 +424,8 @@ impl Leader {
     ) -> World<'a> {
         let mesh = &self.meshes.all[index];
         let (services, memory) = (&self.names, &self.memory);
-        World { config: &mesh.config, book, noted, pods: &mesh.pods, services, memory, now }
+        let unsaved = mesh.unsaved.as_deref();
+        World { config: &mesh.config, book, noted, pods: &mesh.pods, services, memory, unsaved, now }
     }
 
     fn publish(&mut self, index: usize, nodes: Vec<plan::NodeState>, roster: Roster, now: Timestamp) {

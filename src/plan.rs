@@ -56,6 +56,8 @@ pub struct World<'a> {
     pub services: &'a BTreeSet<String>,
     /// What was seen and tried since this process began.
     pub memory: &'a Memory,
+    /// Why the book cannot be saved, if it cannot.
+    pub unsaved: Option<&'a str>,
     /// The present.
     pub now: Timestamp,
 }
@@ -80,7 +82,7 @@ pub enum Act {
         /// The pod.
         pod: String,
     },
-    /// Dial its address as its peers would, for the first time.
+    /// Dial its address as its peers would.
     Check {
         /// The pod.
         pod: String,
@@ -442,11 +444,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Has an address dialled that was not yet: when it is dialled again is not for the plan.
+    /// Has an address dialled that was not yet, or not in time: no plan is made for that time to come.
     fn check(&self, agenda: &mut Agenda) {
         let (Some(known), check) = (self.known, &self.trace.check) else { return };
-        let is_new = !check.busy && check.subject != known.into();
-        if is_new && known.address.host_and_port().is_some() {
+        let is_overdue = check.next.is_some_and(|next| next <= agenda.now);
+        let is_wanted = !check.busy && (check.subject != known.into() || is_overdue);
+        if is_wanted && known.address.host_and_port().is_some() {
             agenda.acts.push(Act::Check { pod: self.pod.name.clone() });
         }
     }

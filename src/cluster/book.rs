@@ -105,6 +105,20 @@ impl Cluster {
     }
 }
 
+/// At most how many bytes the entries of a book take: their texts, and what keys and JSON add to these.
+pub fn size(book: &Book) -> usize {
+    const KNOWN: usize = 110;
+    const RESTART: usize = 240;
+    let workload = |workload: &Option<String>| workload.as_ref().map_or(0, String::len);
+    let of_nodes = book.nodes.iter().map(|(pod, known)| {
+        KNOWN + pod.len() + known.address.as_str().len() + workload(&known.workload) + known.container.len()
+    });
+    let of_restarts = book.restarts.iter().map(|(key, restart)| {
+        RESTART + key.len() + restart.pod.len() + workload(&restart.workload) + restart.uid.len()
+    });
+    of_nodes.chain(of_restarts).sum()
+}
+
 impl Changes {
     /// What makes one book out of another.
     pub fn add(&mut self, from: &Book, to: &Book) {
@@ -197,6 +211,23 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(read(NAME, entries(&book(7))), book(7));
+    }
+
+    #[test]
+    fn a_size_is_none_too_small_and_not_much_too_large() {
+        let mut full = book(1);
+        let container = format!("containerd://{}", "0".repeat(64));
+        full.nodes.values_mut().for_each(|known| known.container.clone_from(&container));
+        let at: Timestamp = "2026-11-24T12:00:00.123456789Z".parse().unwrap();
+        for restart in full.restarts.values_mut() {
+            (restart.workload, restart.at, restart.left) = (Some("da".into()), at, Some(at));
+            (restart.attempts, restart.total) = (u32::MAX, u32::MAX);
+        }
+        for book in [book(7), full] {
+            let is = entries(&book).iter().map(|(key, text)| key.len() + text.len()).sum();
+            let least = size(&book) / 2;
+            assert!((least..=size(&book)).contains(&is), "{is}, by size {}", size(&book));
+        }
     }
 
     #[test]

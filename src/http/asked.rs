@@ -10,9 +10,41 @@ use crate::view::{Mesh, Snapshot};
 /// Those of the names that are in one mesh.
 pub(super) struct Asked {
     mesh: Arc<Mesh>,
-    names: Vec<String>,
+    names: Vec<Name>,
     /// The groups that one of these is in.
     groups: BTreeSet<usize>,
+}
+
+/// A name, and the pod that it stands for.
+#[derive(Clone)]
+struct Name {
+    text: String,
+    pod: String,
+    workload: Option<String>,
+}
+
+impl Name {
+    fn who(&self) -> Who<'_> {
+        Who { pod: &self.pod, workload: self.workload.as_deref() }
+    }
+}
+
+/// What the node of a name is given, not made yet: of all of them it may be too much at once.
+pub(super) struct Given {
+    name: Name,
+    mesh: Arc<Mesh>,
+}
+
+impl Given {
+    /// The name that was asked for.
+    pub fn name(&self) -> &str {
+        &self.name.text
+    }
+
+    /// The value of its `TRUSTED_PEERS`.
+    pub fn value(&self) -> String {
+        join(&self.mesh.trusted_peers(self.name.who()))
+    }
 }
 
 /// Finds what names mean, mesh by mesh.
@@ -27,8 +59,8 @@ pub(super) fn find<'n>(snapshot: &Snapshot, names: &'n [String]) -> Result<Vec<A
         }
     }
     let asked: Vec<Asked> = meshes.into_values().map(|(mesh, names)| Asked::of(mesh, &names)).collect();
-    let meant: HashSet<&String> = asked.iter().flat_map(|asked| &asked.names).collect();
-    let unknown: Vec<&str> = names.iter().filter(|name| !meant.contains(name)).map(String::as_str).collect();
+    let meant: HashSet<&str> = asked.iter().flat_map(|asked| &asked.names).map(|name| &*name.text).collect();
+    let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !meant.contains(name)).collect();
     if unknown.is_empty() { Ok(asked) } else { Err(unknown) }
 }
 
@@ -36,20 +68,21 @@ impl Asked {
     fn of(mesh: Arc<Mesh>, names: &[&str]) -> Self {
         let index = Index::of(&mesh);
         let (mut meant, mut all_groups) = (Vec::new(), BTreeSet::new());
-        for name in names {
-            let groups = mesh.config.groups_of(index.who(name));
+        for text in names {
+            let who = index.stands_for(text);
+            let groups = mesh.config.groups_of(who);
             if !groups.is_empty() {
-                meant.push((*name).to_owned());
+                let (pod, workload) = (who.pod.to_owned(), who.workload.map(String::from));
+                meant.push(Name { text: (*text).to_owned(), pod, workload });
                 all_groups.extend(groups);
             }
         }
         Self { names: meant, groups: all_groups, mesh }
     }
 
-    /// The value for each name.
-    pub fn values(&self) -> impl Iterator<Item = (String, String)> {
-        let index = Index::of(&self.mesh);
-        self.names.iter().map(move |name| (name.clone(), index.value(name)))
+    /// What the node of each name is given, as of now.
+    pub fn given(&self) -> impl Iterator<Item = Given> {
+        self.names.iter().map(|name| Given { name: name.clone(), mesh: Arc::clone(&self.mesh) })
     }
 
     /// Every known address of the members of their groups.
@@ -100,10 +133,9 @@ impl<'a> Index<'a> {
         Who { pod: name, workload: there.or_else(was).or_else(will_be) }
     }
 
-    /// What it is given. A `nodeName` that is not a pod's stands for its first pod.
-    fn value(&self, name: &'a str) -> String {
-        let pod = self.firsts.get(name).copied().unwrap_or(name);
-        join(&self.mesh.trusted_peers(self.who(pod)))
+    /// Whom a name stands for: a `nodeName` that is not a pod's, for its first pod.
+    fn stands_for(&self, name: &'a str) -> Who<'a> {
+        self.who(self.firsts.get(name).copied().unwrap_or(name))
     }
 }
 
@@ -111,4 +143,51 @@ impl<'a> Index<'a> {
 fn set_of(name: &str) -> Option<&str> {
     let (set, ordinal) = name.rsplit_once('-')?;
     ordinal.parse::<u32>().is_ok().then_some(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::peers::{Book, Known};
+
+    const PEER: &str = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV";
+
+    fn known(host: &str, workload: &str) -> Known {
+        let address = format!("/dns/{host}/tcp/2121/p2p/{PEER}").parse().unwrap();
+        Known {
+            address,
+            workload: Some(workload.into()),
+            container: "c".into(),
+            learned: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_nodes_groups_are_those_of_the_pod_that_it_stands_for() {
+        let config = config::parse(
+            "mutualPeers: [{peers: [{nodeName: solo}, {nodeName: a}]}, {peers: [{nodeName: solo-0}, {nodeName: b}]}]",
+        );
+        let nodes = ["solo", "a", "b"].map(|set| (format!("{set}-0"), known(set, set)));
+        let book = Book { nodes: nodes.into(), ..Book::default() };
+        let snapshot = Snapshot::begin(Arc::new(config.unwrap()), &book);
+        let solo = NodeState {
+            pod: "solo-0".into(),
+            node: "solo".into(),
+            workload: Some("solo".into()),
+            ..NodeState::default()
+        };
+        let mesh = snapshot.mesh_of_name("solo").unwrap();
+        let mesh = Mesh { nodes: vec![solo], ..Mesh::new(Arc::clone(&mesh.config), Arc::clone(&mesh.book)) };
+        snapshot.put(0, mesh, jiff::Timestamp::UNIX_EPOCH);
+
+        let names = ["solo".to_owned()];
+        let found = find(&snapshot, &names).ok().unwrap();
+        let value = found[0].given().next().unwrap().value();
+        let others: Vec<&str> = value.split(',').collect();
+        let addresses: BTreeMap<String, Address> = found[0].addresses().collect();
+        assert_eq!(others, [addresses["a-0"].as_str(), addresses["b-0"].as_str()]);
+        assert_eq!(addresses.keys().collect::<Vec<_>>(), ["a-0", "b-0", "solo-0"]);
+        assert_eq!(find(&snapshot, &["x".to_owned()]).err(), Some(vec!["x"]));
+    }
 }

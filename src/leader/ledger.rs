@@ -6,6 +6,7 @@
 //! two replicas never note two restarts of one mesh at the same time.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ const SAVE_AFTER_IF_LARGE: Duration = Duration::from_secs(2);
 /// A configuration of more nodes has its book in [`MOST_SHARDS`] shards, else in one. The entries of a
 /// node have at most about 600 bytes, and a ConfigMap 1 MiB.
 const LARGE: usize = 500;
+
+/// How many bytes the part of a mesh may have: Kubernetes takes 1 MiB for a ConfigMap.
+const MOST_BYTES: usize = 1000 * 1000;
+
+/// What is said of a mesh that has more.
+const TOO_LARGE: &str = "it and the groups that it shares nodes with have more than a ConfigMap holds, 1 MiB: have fewer share nodes";
 
 /// How long a write that succeeded may take to come back by the watch.
 const COMES_BACK: Duration = Duration::from_secs(5);
@@ -68,6 +75,8 @@ struct Slot {
     written: Option<(String, Instant)>,
     /// The versions seen since the last write began.
     seen: Vec<String>,
+    /// The meshes that the write under way is for.
+    sent: Vec<usize>,
 }
 
 /// The changes of all shards.
@@ -98,6 +107,7 @@ impl Ledger {
         for slot in &mut self.shards {
             slot.is_current = false;
             slot.written = None;
+            slot.sent.clear();
         }
         let watch = |shard| cluster.shard(shard).map(move |change| (shard, change)).boxed();
         futures::stream::select_all((0..shards).map(watch))
@@ -230,10 +240,9 @@ impl Leader {
     }
 
     fn save_shard_if_due(&mut self, shard: usize) -> Option<Instant> {
-        let shards = self.ledger.shards.len();
+        let unsaved = self.unsaved_of(shard);
+        let gather = if self.ledger.shards.len() == 1 { SAVE_AFTER } else { SAVE_AFTER_IF_LARGE };
         let all = &mut self.meshes.all;
-        let of_shard = |mesh: &&usize| shard_of(&all[**mesh], shards) == shard;
-        let unsaved: Vec<usize> = self.ledger.unsaved.iter().filter(of_shard).copied().collect();
         let slot = &mut self.ledger.shards[shard];
         let strays =
             if self.leads { removable(&slot.strays, &self.meshes.split, all) } else { Book::default() };
@@ -242,7 +251,6 @@ impl Leader {
             return None;
         }
         let urgent = unsaved.iter().any(|&mesh| all[mesh].book.restarts != all[mesh].stored.restarts);
-        let gather = if shards == 1 { SAVE_AFTER } else { SAVE_AFTER_IF_LARGE };
         let due = slot.due(urgent, gather);
         if due > Instant::now() {
             return Some(due);
@@ -254,7 +262,7 @@ impl Leader {
             changes.add(&mesh.stored, &mesh.book);
             mesh.sent.clone_from(&mesh.book.restarts);
         }
-        (slot.is_busy, slot.since, slot.written) = (true, None, None);
+        (slot.is_busy, slot.since, slot.written, slot.sent) = (true, None, None, unsaved);
         slot.seen.clear();
         let (seen, tools) = (slot.version.clone(), Arc::clone(&self.tools));
         self.acts.spawn(async move {
@@ -266,16 +274,42 @@ impl Leader {
         None
     }
 
+    /// The meshes of a shard that have something to be saved, but for those that there is no room for: they would
+    /// keep back the others.
+    fn unsaved_of(&mut self, shard: usize) -> Vec<usize> {
+        let (all, shards) = (&mut self.meshes.all, self.ledger.shards.len());
+        let unsaved =
+            self.ledger.unsaved.iter().copied().filter(|&mesh| shard_of(&all[mesh], shards) == shard);
+        let (fitting, too_large): (Vec<usize>, Vec<usize>) =
+            unsaved.partition(|&mesh| cluster::size(&all[mesh].book) <= MOST_BYTES);
+        for mesh in too_large {
+            if all[mesh].unsaved.as_deref() != Some(TOO_LARGE) {
+                let group = all[mesh].config.groups.first().map_or("", |group| group.name.as_str());
+                tracing::warn!(group, "cannot save the address book of this group: {TOO_LARGE}");
+                let note = format!("of the group {group}: {TOO_LARGE}");
+                self.tools.cluster.events().about_torch(EventReason::CannotSaveBook, note);
+                all[mesh].unsaved = Some(TOO_LARGE.into());
+                self.dirty.insert(mesh);
+            }
+        }
+        fitting
+    }
+
     pub(super) fn saved(&mut self, shard: usize, saved: Result<Written, cluster::Error>) {
         let Some(slot) = self.ledger.shards.get_mut(shard) else {
             return;
         };
         slot.is_busy = false;
+        let why = saved.as_ref().err().map(ToString::to_string);
+        for mesh in mem::take(&mut slot.sent) {
+            if mem::replace(&mut self.meshes.all[mesh].unsaved, why.clone()) != why {
+                self.dirty.insert(mesh);
+            }
+        }
         let now = Timestamp::now();
         match saved {
             Ok(Written::Version(version)) => {
                 slot.attempt.succeed(None);
-                self.memory.unsaved = None;
                 if !slot.seen.contains(&version) {
                     slot.written = Some((version, Instant::now() + COMES_BACK));
                 }
@@ -286,7 +320,6 @@ impl Leader {
             Err(error) => {
                 tracing::warn!(%error, "cannot save the address book; trying again");
                 self.tools.cluster.events().about_torch(EventReason::CannotSaveBook, error.to_string());
-                self.memory.unsaved = Some(error.to_string());
                 slot.attempt.fail(error.to_string(), now, PACE, fastrand::f64());
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Mesh {
     pub stored: Arc<Book>,
     /// The restarts that were sent to be stored last.
     pub sent: BTreeMap<String, Restart>,
+    /// Why its part of the book cannot be saved, if it cannot.
+    pub unsaved: Option<String>,
     /// When something becomes due.
     pub wake: Option<Timestamp>,
     /// How many of its nodes are known, and how many are not.

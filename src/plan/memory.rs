@@ -15,8 +15,6 @@ pub struct Memory {
     traces: HashMap<String, Box<Trace>>,
     /// UIDs of the pods whose eviction was surely not carried out.
     pub not_evicted: HashSet<String>,
-    /// Why the book cannot be saved, if it cannot.
-    pub unsaved: Option<String>,
     nothing: Trace,
 }
 

@@ -146,7 +146,7 @@ fn turn(
     {
         agenda.acts.push(Act::Evict { pod, reason });
     }
-    Some(match &world.memory.unsaved {
+    Some(match world.unsaved {
         Some(why) if !world.noted.contains(&node.pod.uid) => {
             Wait::Obstacle { why: format!("its note cannot be saved: {why}") }
         }

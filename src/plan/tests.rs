@@ -97,6 +97,7 @@ impl Sim {
             pods: &self.pods,
             services: &self.services,
             memory: &self.memory,
+            unsaved: None,
             now: self.now,
         }
     }
@@ -222,6 +223,8 @@ fn an_address_is_dialled_where_it_or_its_container_is_new() {
     sim.pod("a-0").containers[0].id = Some(known.container);
     sim.learn("a-0");
     assert_eq!((checked(&mut sim), reach(&mut sim)), (false, Some(Reach::Reachable)));
+    sim.pass(60);
+    assert!(checked(&mut sim), "as when it was out of the configuration meanwhile");
 }
 
 /// The kubelet says when a container began.

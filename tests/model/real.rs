@@ -129,6 +129,7 @@ impl<'a> Real<'a> {
             pods: &self.pods,
             services: &self.names.services,
             memory: &self.memory,
+            unsaved: None,
             now: NOW,
         }
     }

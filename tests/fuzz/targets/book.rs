@@ -52,7 +52,7 @@ fn plans_of(book: &Book, pods: &Pods) -> Vec<Act> {
     let (noted, services, memory) =
         (HashSet::new(), BTreeSet::from(["da-bridge-1".into()]), Memory::default());
     let world =
-        World { config: &CONFIG, book, noted: &noted, pods, services: &services, memory: &memory, now: NOW };
+        World { config: &CONFIG, book, noted: &noted, pods, services: &services, memory: &memory, unsaved: None, now: NOW };
     plan::tidy(&mut tidied, world);
     let before = plan::plan(world).acts;
     let after = plan::plan(World { book: &tidied, ..world }).acts;
