@@ -51,8 +51,16 @@ fn plans_of(book: &Book, pods: &Pods) -> Vec<Act> {
     let mut tidied = book.clone();
     let (noted, services, memory) =
         (HashSet::new(), BTreeSet::from(["da-bridge-1".into()]), Memory::default());
-    let world =
-        World { config: &CONFIG, book, noted: &noted, pods, services: &services, memory: &memory, unsaved: None, now: NOW };
+    let world = World {
+        config: &CONFIG,
+        book,
+        noted: &noted,
+        pods,
+        services: &services,
+        memory: &memory,
+        unsaved: None,
+        now: NOW,
+    };
     plan::tidy(&mut tidied, world);
     let before = plan::plan(world).acts;
     let after = plan::plan(World { book: &tidied, ..world }).acts;
