@@ -107,8 +107,8 @@ impl Cluster {
 
 /// At most how many bytes the entries of a book take: their texts, and what keys and JSON add to these.
 pub fn size(book: &Book) -> usize {
-    const KNOWN: usize = 110;
-    const RESTART: usize = 240;
+    const KNOWN: usize = 92;
+    const RESTART: usize = 176;
     let workload = |workload: &Option<String>| workload.as_ref().map_or(0, String::len);
     let of_nodes = book.nodes.iter().map(|(pod, known)| {
         KNOWN + pod.len() + known.address.as_str().len() + workload(&known.workload) + known.container.len()
