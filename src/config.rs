@@ -207,6 +207,11 @@ impl Config {
         self.places_of(who).min().copied()
     }
 
+    /// Where each group stands in the file, by its name.
+    pub fn group_places(&self) -> HashMap<&str, usize> {
+        self.groups.iter().enumerate().map(|(place, group)| (group.name.as_str(), place)).collect()
+    }
+
     fn places_of<'a>(&'a self, who: Who<'a>) -> impl Iterator<Item = &'a (usize, usize)> {
         let of = |name: &str| self.places.get(name).map_or(&[][..], Vec::as_slice);
         of(who.pod).iter().chain(who.workload.map_or(&[][..], of))

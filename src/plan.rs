@@ -25,7 +25,7 @@ mod restart;
 mod wait;
 
 use std::cell::LazyCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -178,8 +178,7 @@ pub fn plan(world: World<'_>) -> Plan {
         })
         .collect();
     states.extend(absent(world));
-    let groups = world.config.groups.iter().enumerate();
-    let places: HashMap<&str, usize> = groups.map(|(place, group)| (group.name.as_str(), place)).collect();
+    let places = world.config.group_places();
     states.sort_by_key(|state| state.groups.first().and_then(|group| places.get(group.as_str())));
     Plan { acts: agenda.acts, nodes: states, roster: scene.roster, wake: agenda.wake }
 }

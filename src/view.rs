@@ -107,9 +107,7 @@ impl Snapshot {
 
     /// The nodes of `meshes`, in the order of the configuration's groups.
     pub fn in_order<'a>(&self, meshes: &'a [Arc<Mesh>]) -> Vec<&'a NodeState> {
-        let groups = self.config.groups.iter().enumerate();
-        let places: HashMap<&str, usize> =
-            groups.map(|(place, group)| (group.name.as_str(), place)).collect();
+        let places = self.config.group_places();
         let mut nodes: Vec<&NodeState> = meshes.iter().flat_map(|mesh| &mesh.nodes).collect();
         nodes.sort_by_key(|node| node.groups.first().and_then(|group| places.get(group.as_str())));
         nodes
