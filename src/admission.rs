@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine as _;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::prelude::BASE64_STANDARD as BASE64;
-use serde::Serialize;
+use memchr::memmem::Finder;
 
 use crate::peers::{INJECT, INJECTED, MAX_VARIABLE, TRUSTED_PEERS, Who, join, workload};
 use crate::view::{Mesh, Snapshot};
@@ -26,6 +26,12 @@ use view::{Container, Map, Pod, Request, Variable};
 
 /// How long all annotations of an object may be together, in bytes (Kubernetes' `TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATIONS: usize = 256 * 1024;
+
+/// Finds [`TRUSTED_PEERS`] in what a container is given.
+static VARIABLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(TRUSTED_PEERS));
+
+/// [`INJECTED`] within a JSON pointer.
+const INJECTED_POINTER: &str = "torch.celestia.org~1injected";
 
 /// By what this machine's processor can, where that is known: a twentieth of all that a review costs less.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -212,10 +218,10 @@ struct Concerned<'r, 'a> {
 /// What can be told without the pod's spec.
 fn concerned<'r, 'a>(request: &'r Request<'a>, input: Input<'_>) -> Result<Concerned<'r, 'a>, Unchanged> {
     let pod = request.created_pod().ok_or(Unchanged::NotAPodCreation)?;
-    if *request.namespace != *input.namespace {
+    if request.namespace != *input.namespace {
         return Err(Unchanged::OtherNamespace);
     }
-    let who = Who { pod: pod.metadata.name.as_deref().unwrap_or(&request.name), workload: workload_of(pod) };
+    let who = Who { pod: pod.metadata.name.as_ref().unwrap_or(&request.name), workload: workload_of(pod) };
     let mesh = input.snapshot.mesh(who).ok_or(Unchanged::NotConfigured)?;
     if pod.metadata.annotation("kubernetes.io/config.mirror").is_some() {
         return Err(Unchanged::MirrorPod);
@@ -230,7 +236,7 @@ fn changes(request: &Request<'_>, input: Input<'_>) -> Result<Decision, Unchange
     let Concerned { pod, who, mesh } = concerned(request, input)?;
     let settings = mesh.config.settings(who).ok_or(Unchanged::NotConfigured)?;
     let (at, container) = pod.spec.find(&settings.container_name).ok_or(Unchanged::UnknownContainer)?;
-    let set = container.variable(TRUSTED_PEERS).ok_or(Unchanged::Unreadable)?;
+    let set = container.variable(&VARIABLE).ok_or(Unchanged::Unreadable)?;
     if set.is_some() && !pod.metadata.was_given(INJECTED) {
         return Err(Unchanged::AlreadySet);
     }
@@ -296,7 +302,7 @@ fn annotate(patch: &mut Patch, pod: Pod<'_, '_>, done: &str) {
         return;
     }
     match annotations {
-        Some(_) => patch.add(&["/metadata/annotations/", &INJECTED.replace('/', "~1")], &done),
+        Some(_) => patch.add(&["/metadata/annotations/", INJECTED_POINTER], &done),
         None => patch.add(&["/metadata/annotations"], &BTreeMap::from([(INJECTED, done)])),
     }
 }
@@ -304,25 +310,29 @@ fn annotate(patch: &mut Patch, pod: Pod<'_, '_>, done: &str) {
 /// As the API documents it: the patch in base64. Written by hand, since there is nothing to escape in base64.
 fn answer(uid: &str, decision: Decision) -> Answer {
     let patch = decision.patch().json();
-    let mut body = String::with_capacity(ANSWER + uid.len() + patch.len() / 3 * 4);
-    body.push_str(r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#);
-    body.push_str(&text(uid));
-    body.push_str(r#","allowed":true"#);
+    let mut body = Vec::with_capacity(ANSWER + uid.len() + patch.len() / 3 * 4);
+    body.extend_from_slice(
+        br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#,
+    );
+    as_json(&uid)(&mut body);
+    body.extend_from_slice(br#","allowed":true"#);
     if !patch.is_empty() {
-        body.push_str(r#","patchType":"JSONPatch","patch":""#);
-        BASE64.encode_string(patch, &mut body);
-        body.push('"');
+        body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+        in_base64(patch, &mut body);
+        body.push(b'"');
     }
     if let Some(warning) = decision.warning() {
-        body.push_str(r#","warnings":"#);
-        body.push_str(&text(&[warning]));
+        body.extend_from_slice(br#","warnings":"#);
+        as_json(&[warning])(&mut body);
     }
-    body.push_str("}}");
-    Answer { body: body.into_bytes(), decision }
+    body.extend_from_slice(b"}}");
+    Answer { body, decision }
 }
 
-fn text(of: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(of).expect("its keys are text")
+fn in_base64(patch: &[u8], body: &mut Vec<u8>) {
+    let at = body.len();
+    body.resize(at + patch.len().div_ceil(3) * 4, 0);
+    BASE64.encode_slice(patch, &mut body[at..]).expect("there is room for four bytes in place of three");
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
 use serde::Serialize;
 
 use super::view::{Claim, Container, Spec, Volume, VolumeMount};
@@ -201,38 +202,43 @@ fn there_already(
     container: &Container<'_>,
     mounts: &[VolumeMount<'_>],
 ) -> Result<(), NoMount> {
-    let devices = || container.volume_devices.iter().flatten().map(|device| &*device.device_path);
-    if devices().chain(mounts.iter().map(|mount| &*mount.mount_path)).any(is_unclear) {
+    let devices = || container.volume_devices.iter().flatten().map(|device| device.device_path.as_bytes());
+    let mounted_at = |mount: &VolumeMount<'_>| trim(mount.mount_path.as_bytes()).len();
+    if devices().chain(mounts.iter().map(|mount| mount.mount_path.as_bytes())).any(is_unclear) {
         return Err(NoMount::UnclearMountPath);
     }
-    if devices().any(|device| trim(device) == path) {
+    if devices().any(|device| trim(device) == path.as_bytes()) {
         return Err(NoMount::Occupied);
     }
-    let above = mounts.iter().filter(|m| is_at_or_below(path, trim(&m.mount_path)));
-    let Some(nearest) = above.max_by_key(|m| trim(&m.mount_path).len()) else {
+    let above = mounts.iter().filter(|m| is_at_or_below(path.as_bytes(), trim(m.mount_path.as_bytes())));
+    let Some(nearest) = above.max_by_key(|mount| mounted_at(mount)) else {
         return Ok(());
     };
-    if let Some((_, claim)) = claims(spec).find(|(volume, _)| volume.name == *nearest.name) {
+    if let Some((_, claim)) = claims(spec).find(|(volume, _)| volume.name == nearest.name) {
         let read_only = nearest.read_only || claim.read_only;
         return Err(if read_only { NoMount::ReadOnly } else { NoMount::AlreadyPersistent });
     }
-    if trim(&nearest.mount_path) == path { Err(NoMount::Occupied) } else { Ok(()) }
+    if mounted_at(nearest) == path.len() { Err(NoMount::Occupied) } else { Ok(()) }
 }
 
-fn trim(path: &str) -> &str {
-    path.trim_end_matches('/')
+fn trim(mut path: &[u8]) -> &[u8] {
+    while let [shorter @ .., b'/'] = path {
+        path = shorter;
+    }
+    path
 }
 
 /// API servers take any path, and the kubelet cleans it.
-fn is_unclear(path: &str) -> bool {
+fn is_unclear(path: &[u8]) -> bool {
     // Few paths need the second, closer look.
-    let may_be = path.as_bytes().windows(2).any(|pair| pair == b"//" || pair == b"/.");
-    let is_unclear = || trim(path).split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
-    !path.starts_with('/') || may_be && is_unclear()
+    let may_be = path.windows(2).any(|pair| pair == b"//" || pair == b"/.");
+    let is_unclear =
+        || trim(path).split(|byte| *byte == b'/').skip(1).any(|part| matches!(part, b"" | b"." | b".."));
+    !path.starts_with(b"/") || may_be && is_unclear()
 }
 
-fn is_at_or_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn is_at_or_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn by_claim<'a>(claim: &'a str, spec: &'a Spec<'_>) -> Result<(&'a str, Option<&'a str>), NoMount> {
@@ -272,9 +278,9 @@ fn is_needed_writable(path: &str, container: &Container<'_>) -> bool {
     matches!(path, "/tmp" | "/var/tmp" | "/run" | "/var/run" | "/dev/shm" | "/root")
         || path.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'))
         || container
-            .variable("HOME")
+            .variable(&Finder::new("HOME"))
             .flatten()
-            .is_some_and(|(_, home)| home.value.is_some_and(|home| trim(&home) == path))
+            .is_some_and(|(_, home)| home.value.is_some_and(|home| trim(home.as_bytes()) == path.as_bytes()))
 }
 
 /// Whether the container can for certain write to a directory that the kubelet makes as root: the

@@ -479,3 +479,8 @@ proptest! {
         prop_assert_eq!(&body["response"]["allowed"], true);
     }
 }
+
+#[test]
+fn the_annotation_is_escaped_for_a_pointer() {
+    assert_eq!(INJECTED_POINTER, INJECTED.replace('/', "~1"));
+}

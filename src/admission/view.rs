@@ -4,6 +4,7 @@ mod json;
 mod read;
 mod scan;
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use json::{Json, List, Read, Readable, Text};
@@ -167,9 +168,10 @@ pub(super) struct Container<'a> {
 
 impl<'a> Container<'a> {
     /// The last variable of that name, which counts, and the place where it is.
-    pub fn variable(&self, name: &str) -> Read<Option<(usize, Variable<'a>)>> {
+    pub fn variable(&self, name: &Finder<'_>) -> Read<Option<(usize, Variable<'a>)>> {
         let Some(env) = self.env.as_ref().filter(|env| env.may_have(name)) else { return Some(None) };
-        Some(env.read()?.into_iter().enumerate().rfind(|(_, variable)| variable.name == *name))
+        let is_named = |variable: &Variable<'_>| variable.name.as_bytes() == name.needle();
+        Some(env.read()?.into_iter().enumerate().rfind(|(_, variable)| is_named(variable)))
     }
 
     /// Its mounts.

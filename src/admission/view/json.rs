@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::scan;
 
@@ -15,6 +16,10 @@ use super::scan;
 /// large as its text, so that without a bound one review could take more memory than there is. A [`List`], of which one
 /// or two are read, may have as many again.
 const MOST_ENTRIES: usize = 10_000;
+
+/// For how many bytes of elements a list has room from its first one on: few lists of a pod are longer, and to make room
+/// again and again costs as much as to read them.
+const ROOM: usize = 1024;
 
 /// What is not as it should be is none, and what is wrong with it nobody asks.
 pub type Read<T> = Option<T>;
@@ -138,7 +143,7 @@ impl<'a> Json<'a> {
 
 /// A text; it is copied only where it has escapes. Whether it is UTF-8 is seen where it is used as such: of most
 /// texts nobody asks.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub struct Text<'a>(Cow<'a, [u8]>);
 
 impl Text<'_> {
@@ -149,6 +154,11 @@ impl Text<'_> {
     /// In bytes, as they were sent.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// As they were sent, whether it is UTF-8 or not.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -220,11 +230,18 @@ impl<'a, T: Readable<'a>> Readable<'a> for Vec<T> {
         let mut list = Self::new();
         json.each(b'[', b']', |json| {
             json.count_entry()?;
-            list.push(json.read()?);
+            push(&mut list, json.read()?);
             Some(())
         })?;
         Some(list)
     }
+}
+
+fn push<T>(list: &mut Vec<T>, element: T) {
+    if list.is_empty() {
+        list.reserve(ROOM / size_of::<T>().max(1));
+    }
+    list.push(element);
 }
 
 /// A list that is read when it is asked for: of most containers nobody asks.
@@ -239,10 +256,11 @@ impl<'a, T: Readable<'a>> List<'a, T> {
     }
 
     /// Whether that text, whole, may be in it: another way to write it has a backslash.
-    pub fn may_have(&self, text: &str) -> bool {
+    pub fn may_have(&self, text: &Finder<'_>) -> bool {
         let is_quote = |at: Option<usize>| at.and_then(|at| self.written.get(at)) == Some(&b'"');
-        let is_whole = |at: usize| is_quote(at.checked_sub(1)) && is_quote(at.checked_add(text.len()));
-        memmem::find_iter(self.written, text).any(is_whole) || memchr(b'\\', self.written).is_some()
+        let length = text.needle().len();
+        let is_whole = |at: usize| is_quote(at.checked_sub(1)) && is_quote(at.checked_add(length));
+        text.find_iter(self.written).any(is_whole) || memchr(b'\\', self.written).is_some()
     }
 }
 
@@ -263,7 +281,7 @@ impl<'a> Readable<'a> for Vec<(Text<'a>, Text<'a>)> {
             let key = json.read()?;
             json.take(b':')?;
             let value: Option<_> = json.read()?;
-            map.push((key, value.unwrap_or_default()));
+            push(&mut map, (key, value.unwrap_or_default()));
             Some(())
         })?;
         Some(map)
