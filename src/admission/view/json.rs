@@ -105,11 +105,12 @@ impl<'a> Json<'a> {
         Some(())
     }
 
-    /// What comes next, white space left out.
+    /// What comes next, white space left out, as which all counts up to the blank: one comparison instead of four, and
+    /// that is asked most of all.
     #[inline]
     fn peek(&mut self) -> Read<u8> {
         while let Some((&next, rest)) = self.rest.split_first() {
-            if !next.is_ascii_whitespace() {
+            if next > b' ' {
                 return Some(next);
             }
             self.rest = rest;
@@ -191,7 +192,7 @@ impl<'a> Readable<'a> for Text<'a> {
 
 /// How long the number, `true`, `false` or `null` is that begins here.
 fn length_of_word(text: &[u8]) -> usize {
-    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b",:]}".contains(byte);
+    let is_end = |byte: &u8| *byte <= b' ' || b",:]}".contains(byte);
     text.iter().position(is_end).unwrap_or(text.len())
 }
 
