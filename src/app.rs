@@ -28,7 +28,7 @@ use crate::view::{Snapshot, View};
 /// What `torch serve` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The configuration file; a change of it is taken up within 5 s
+    /// The configuration file; a change of it is taken up at once
     #[arg(long, value_name = "FILE", default_value = "/etc/torch/config.yaml")]
     pub config: PathBuf,
     /// Where to serve /mutate and REST, by TLS

@@ -1,7 +1,7 @@
 //! Which replica leads: leader election on a Lease, as client-go does it.
 //!
-//! A holder renews the Lease every [`RENEW`], or [`RETRY`] after a try that failed, and leads until [`RENEW_WITHIN`]
-//! after the last success, by its own clock; another takes it over once it has not seen it change for [`LASTS`], by its own
+//! A holder renews the Lease every [`RETRY`] and leads until [`RENEW_WITHIN`] after the last success,
+//! by its own clock; another takes it over once it has not seen it change for [`LASTS`], by its own
 //! clock, so no two clocks need to agree. [`RENEW_WITHIN`] is shorter by more than an eviction may take, so
 //! that what the old holder began in its last moment has ended before the new one begins.
 
@@ -19,15 +19,11 @@ const LASTS: Duration = Duration::from_secs(15);
 /// How long after the last renewal its holder still leads.
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often the Lease is renewed, or looked at. That is most of what an idle replica does; one try that gets no
-/// answer leaves time for another within [`RENEW_WITHIN`].
-const RENEW: Duration = Duration::from_secs(4);
-
-/// How long after a try that failed the next begins.
-const RETRY: Duration = Duration::from_secs(1);
+/// How often the Lease is renewed, or looked at.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How long one try may take.
-const TRY_WITHIN: Duration = Duration::from_secs(3);
+const TRY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who leads, as far as this replica knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,10 +90,10 @@ impl Election {
     pub async fn run(mut self, stopping: impl Future<Output = ()>) {
         let mut stopping = std::pin::pin!(stopping);
         loop {
+            let pause = RETRY.mul_f64(1.0 + 0.2 * fastrand::f64());
             let turn = async {
                 self.take_part().await;
-                let pause = if self.failing { RETRY } else { RENEW };
-                sleep(pause.mul_f64(1.0 + 0.2 * fastrand::f64())).await
+                sleep(pause).await
             };
             tokio::select! { () = turn => {}, () = &mut stopping => break }
         }

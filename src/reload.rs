@@ -19,7 +19,7 @@ use crate::telemetry::{Health, Metrics};
 pub use client_ca::ClientCa;
 
 /// How often files are looked at. A kubelet takes up to a minute to bring a change of a ConfigMap.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 
 /// One byte more than a configuration may hold, for that to be seen.
 const MOST: u64 = MAX_FILE as u64 + 1;
