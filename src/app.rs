@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::certificates::{Keeper, Standing};
 use crate::cluster::Cluster;
@@ -152,14 +153,20 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         health: Arc::clone(&health),
         leader_ip,
     };
+    // What is done every few seconds runs where requests are answered: to wake another thread each time, and with it all
+    // that waits there, would cost more than is done.
+    let mut others = JoinSet::new();
+    keep(&mut others, "the leader election", stand(election, shutdown.clone()));
+    keep(&mut others, "the keeping of the certificates", keeper.run());
+    keep(&mut others, "the watch on the configuration", reload.run(metrics, health, refused));
+    if let Some(client_ca) = client_ca {
+        keep(&mut others, "the watch on the CA for clients", client_ca.run());
+    }
     let work = async {
         tokio::select! {
             () = leader::run(parts) => anyhow::bail!("the leader's work has ended"),
-            () = stand(election, &shutdown) => anyhow::bail!("the leader election has ended"),
             () = injector.run() => anyhow::bail!("the keeping of torch-injection has ended"),
-            () = keeper.run() => anyhow::bail!("the keeping of the certificates has ended"),
-            () = reload.run(metrics, health, refused) => anyhow::bail!("the watch on the configuration has ended"),
-            () = keep_up(client_ca) => anyhow::bail!("the watch on the CA for clients has ended"),
+            Some(ended) = others.join_next() => anyhow::bail!("{} has ended", ended.context("a task has crashed")?),
             ended = signal => ended.context("cannot wait for signals"),
         }
     };
@@ -172,8 +179,20 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     ended
 }
 
+/// Has done what never ends, among `tasks`; where it ends nevertheless, that says what has.
+fn keep(
+    tasks: &mut JoinSet<&'static str>,
+    what: &'static str,
+    endless: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        endless.await;
+        what
+    });
+}
+
 /// Takes part in the leader election until the end begins, and does nothing then.
-async fn stand(election: Election, shutdown: &Shutdown) {
+async fn stand(election: Election, shutdown: Shutdown) {
     election.run(shutdown.draining()).await;
     std::future::pending().await
 }
@@ -181,14 +200,6 @@ async fn stand(election: Election, shutdown: &Shutdown) {
 /// The name of a replica outside of the cluster.
 fn a_name() -> String {
     format!("torch-{:08x}", fastrand::u32(..))
-}
-
-/// Takes up changes of the CA for clients, where there is one.
-async fn keep_up(client_ca: Option<ClientCa>) {
-    match client_ca {
-        Some(client_ca) => client_ca.run().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn bind(at: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -129,15 +129,20 @@ async fn read(path: &Path) -> Result<String, Error> {
     text(path, MOST).await.map_err(|why| Error::Read { path: path.to_owned(), why })
 }
 
-/// Reads at most so many bytes of a file. In one go: `tokio::fs` hands each part of it, each second, to another thread.
-pub(crate) async fn text(path: &Path, most: u64) -> std::io::Result<String> {
+/// Reads at most so many bytes of a file, on a thread for what may take long.
+async fn text(path: &Path, most: u64) -> std::io::Result<String> {
     let path = path.to_owned();
-    let read = move || {
-        let mut text = String::new();
-        File::open(path)?.take(most).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    tokio::task::spawn_blocking(read).await?
+    tokio::task::spawn_blocking(move || text_now(&path, most)).await?
+}
+
+/// Reads at most so many bytes of a file.
+pub(crate) fn text_now(path: &Path, most: u64) -> std::io::Result<String> {
+    let file = File::open(path)?;
+    // Without room for all it would be read in pieces, the first of 32 bytes.
+    let length = file.metadata()?.len().min(most);
+    let mut text = String::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    file.take(most).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

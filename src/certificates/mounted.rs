@@ -90,28 +90,29 @@ impl Files {
     }
 }
 
-/// Reads them once more where a kubelet may have taken them away in the middle.
+/// Reads them, once more where a kubelet may have taken them away in the middle; on a thread for what may take long.
 async fn read(directory: &Path) -> Result<Files, Error> {
-    match read_once(directory).await {
-        Err(_) => read_once(directory).await,
-        done => done,
-    }
+    let directory = directory.to_owned();
+    let path = directory.clone();
+    let reading =
+        tokio::task::spawn_blocking(move || read_once(&directory).or_else(|_| read_once(&directory)));
+    reading.await.unwrap_or_else(|ended| Err(Error::Read { path, why: ended.into() }))
 }
 
-async fn read_once(directory: &Path) -> Result<Files, Error> {
+fn read_once(directory: &Path) -> Result<Files, Error> {
     // All of the same time.
-    let linked = tokio::fs::canonicalize(directory.join(DATA)).await;
+    let linked = directory.join(DATA).canonicalize();
     let directory = linked.unwrap_or_else(|_| directory.to_owned());
-    let (chain, key) = (text(directory.join(TLS_CRT)).await?, text(directory.join(TLS_KEY)).await?);
-    let ca = match text(directory.join(CA_CRT)).await {
+    let (chain, key) = (text(directory.join(TLS_CRT))?, text(directory.join(TLS_KEY))?);
+    let ca = match text(directory.join(CA_CRT)) {
         Err(Error::Read { why, .. }) if why.kind() == ErrorKind::NotFound => None,
         ca => Some(ca?),
     };
     Ok(Files { chain, key: key.into(), ca })
 }
 
-async fn text(path: PathBuf) -> Result<String, Error> {
-    reload::text(&path, MAX).await.map_err(|why| Error::Read { path, why })
+fn text(path: PathBuf) -> Result<String, Error> {
+    reload::text_now(&path, MAX).map_err(|why| Error::Read { path, why })
 }
 
 #[cfg(test)]
